@@ -1,0 +1,82 @@
+"""Controllable feature transformation: how far, and where, encoder features tune decoder features (paper, Sec. 3.3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import ResBlock
+
+Weight = Union[float, Tensor]  # noqa: UP007 (used at run time on Python 3.10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CFTWeights:
+    """The fidelity weight w per scale and per place: 0 is the codebook's quality, 1 is fidelity to the input.
+
+    `w` is one weight for all scales, or {side of the features in px: weight}, where scales that are not named get 0.
+    A weight is a float, or a tensor (b,) with one value a face. `mask` (b or 1, 1, h, w) in [0, 1] says where `w`
+    holds; where it is 0, `outside` holds. A mask of any size is averaged down, or interpolated up, to each scale.
+    """
+
+    w: Weight | Mapping[int, Weight] = 0.5
+    mask: Tensor | None = None
+    outside: Weight = 0.0
+
+    def __post_init__(self):
+        for weight in [*(self.w.values() if isinstance(self.w, Mapping) else [self.w]), self.outside]:
+            _check_weight(weight)
+        if self.mask is not None and (self.mask.ndim != 4 or self.mask.shape[1] != 1):
+            raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {tuple(self.mask.shape)}")
+
+    def at(self, size: int) -> Weight:
+        """w at one scale: a float, or a tensor that broadcasts with (b, c, size, size)."""
+        w = _per_face(self.w.get(size, 0.0) if isinstance(self.w, Mapping) else self.w)
+        if self.mask is None:
+            return w
+        mask = self.mask.float()
+        if mask.shape[-1] > size:
+            mask = F.interpolate(mask, (size, size), mode="area")
+        else:
+            mask = F.interpolate(mask, (size, size), mode="bilinear", align_corners=False)
+        outside = _per_face(self.outside)
+        return outside + (w - outside) * mask
+
+
+def _check_weight(w: Weight) -> None:
+    if isinstance(w, Tensor):
+        if w.ndim > 1:
+            raise ValueError(f"w as a tensor is (b,), one value a face, got {tuple(w.shape)}; use CFTWeights(mask=...)")
+        in_range = w.device.type != "cpu" or bool(((w >= 0) & (w <= 1)).all())  # elsewhere a look would cost a sync
+    else:
+        in_range = 0 <= w <= 1
+    if not in_range:
+        raise ValueError(f"the fidelity weight w lies between 0 (quality) and 1 (fidelity), got {w}")
+
+
+def _per_face(w: Weight) -> Weight:
+    return w.reshape(-1, 1, 1, 1) if isinstance(w, Tensor) else float(w)
+
+
+class FuseBlock(nn.Module):
+    """One CFT block: alpha and beta come from both features, F_d + w (alpha F_d + beta) (Eq. 7)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.encode_enc = ResBlock(2 * channels, channels)
+        self.scale, self.shift = (
+            nn.Sequential(
+                nn.Conv2d(channels, channels, 3, padding=1),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.Conv2d(channels, channels, 3, padding=1),
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, enc: Tensor, dec: Tensor, w: Weight) -> Tensor:  # (b, c, h, w) twice -> (b, c, h, w)
+        h = self.encode_enc(torch.cat([enc, dec], dim=1))
+        change = torch.addcmul(self.shift(h), dec, self.scale(h))
+        return dec + w * change
