@@ -1,0 +1,25 @@
+"""Files that are written whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; the file takes its place when the block ends, and is removed if it fails.
+
+    The folder is made if need be. OSError names the file and what to do.
+    """
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        os.replace(unfinished, path)
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror or error}); make room or choose another folder"
+        raise OSError(error.errno, reason, str(path)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
