@@ -1,0 +1,53 @@
+"""Which checkpoint a model's name means, and how each published model is meant to be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .download import fetch_published, weights_folder
+from .published import PUBLISHED
+
+BUNDLED = Path(__file__).parent / "assets" / "mini.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """How a model is run unless the user says otherwise."""
+
+    w: float = 0.5
+    adain: bool = True
+    keep_grey: bool = True  # grey pictures stay grey
+
+
+USAGE = {
+    "mini": Usage(),
+    "official": Usage(),
+    "inpainting": Usage(w=1.0, adain=False),
+    "colorization": Usage(w=0.0, keep_grey=False),
+}
+
+
+def default_model() -> str:
+    """`official` if its weights are installed already, else `mini`, which is bundled."""
+    return "official" if (weights_folder() / PUBLISHED["official"].filename).is_file() else "mini"
+
+
+def model_path(name_or_path: str, *, accept_licence: bool = False, offline: bool = False) -> Path:
+    """The checkpoint of a name of `USAGE` (published weights are downloaded once), or the path itself.
+
+    Raises FileNotFoundError for a file or name that there is not, and what `fetch_published` raises.
+    """
+    if name_or_path == "mini":
+        if not BUNDLED.is_file():
+            raise FileNotFoundError(
+                "the mini model is not bundled with this version yet: give --model official, or a checkpoint file"
+            )
+        return BUNDLED
+    if name_or_path in USAGE:
+        return fetch_published(name_or_path, accept_licence=accept_licence, offline=offline)
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(USAGE)
+        raise FileNotFoundError(
+            f"{path}: no such model: give one of {known}, or the path of a .safetensors or .pth file"
+        )
+    return path
