@@ -1,0 +1,41 @@
+"""The one place where pictures change form: (h, w, 3) arrays outside, (b, c, h, w) in [-1, 1] inside."""
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
+
+
+def check_picture(image: np.ndarray) -> np.ndarray:
+    """The picture itself if it is (h, w, 3) uint8, uint16 or float32; ValueError with its shape and dtype otherwise."""
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype not in WHITE:
+        raise ValueError(
+            f"a picture is a (h, w, 3) RGB array of uint8, uint16 or float32, got {image.shape} {image.dtype}"
+        )
+    return image
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+    """A (..., 3) uint8 or uint16 array as float32 in [0, 1]; float32 passes through."""
+    white = WHITE[image.dtype]
+    return image if white == 1.0 else image.astype(np.float32) / np.float32(white)
+
+
+def from_float(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float32 in [0, 1] as `dtype`: integers are rounded and clipped, float32 passes through unclipped."""
+    white = WHITE[np.dtype(dtype)]
+    return image if white == 1.0 else np.clip(image * white + 0.5, 0, white).astype(dtype)
+
+
+def to_network(crops: np.ndarray | Tensor, device: torch.device | str = "cpu", dtype=torch.float32) -> Tensor:
+    """(b, h, w, 3) RGB in [0, 1] as a (b, 3, h, w) tensor in [-1, 1]."""
+    x = torch.as_tensor(crops).to(device=device, dtype=dtype)
+    return rearrange(x, "b h w c -> b c h w") * 2 - 1
+
+
+def from_network(x: Tensor) -> np.ndarray:
+    """(b, 3, h, w) in [-1, 1] as float32 (b, h, w, 3) in [0, 1], clamped (a network overshoots a little)."""
+    x = rearrange(x.detach(), "b c h w -> b h w c").float()
+    return ((x + 1) / 2).clamp_(0, 1).cpu().numpy()
