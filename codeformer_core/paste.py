@@ -1,0 +1,122 @@
+"""Paste-back: restored crops into the picture, each in its own region, in float, without seams where faces overlap."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from .alignment import Region, affine_scale, crop_region, paste_back, resized_affine, template
+from .pictures import check_picture, from_float, to_float
+
+STRIP_PIXELS = 2**20  # large faces are pasted in strips of rows, which bounds the memory that float arrays take
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Patch:
+    """A restored face on its way into the picture."""
+
+    restored: np.ndarray  # (s, s, 3) float32 in [0, 1]
+    crop: np.ndarray  # (s, s, 3) float32 in [0, 1], the same face before restoration
+    affine: np.ndarray  # (2, 3), from the input picture to the crop
+    mask: np.ndarray  # (s, s) float32 in [0, 1]
+    detail: float = 0.0  # how much of the picture's own detail, finer than the crop can hold, is laid over the face
+    front: np.ndarray = field(init=False)  # (s, s, 4): restored, mask
+    behind: np.ndarray = field(init=False)  # (s, s, 4): crop, claim (the mask, less towards its edge)
+
+    def __post_init__(self):
+        claim = self.mask * _closeness(len(self.mask))
+        object.__setattr__(self, "front", np.dstack([self.restored, self.mask]).astype(np.float32))
+        object.__setattr__(self, "behind", np.dstack([self.crop, claim]).astype(np.float32))
+
+
+def own_detail(affine: np.ndarray) -> float:
+    """The `detail` of a face: 1 if it is at least as large in the picture as its crop, falling to 0 at 3/4 of that.
+
+    The slope keeps a face of nearly that size steady from frame to frame of a video.
+    """
+    return float(np.clip((1 / affine_scale(affine) - 0.75) / 0.25, 0, 1))
+
+
+def enlarge(image: np.ndarray, upscale: int) -> np.ndarray:
+    """A picture (h, w, 3) enlarged by a whole factor with a Lanczos filter, in its own dtype."""
+    height, width = image.shape[:2]
+    if upscale == 1:
+        return image
+    large = cv2.resize(image, (width * upscale, height * upscale), interpolation=cv2.INTER_LANCZOS4)
+    return np.clip(large, 0, 1, out=large) if large.dtype == np.float32 else large
+
+
+def paste_faces(
+    image: np.ndarray,
+    patches: Sequence[Patch],
+    *,
+    upscale: int = 1,
+    background: np.ndarray | None = None,
+    limit: np.ndarray | None = None,
+) -> np.ndarray:
+    """The picture (h, w, 3), times `upscale`, with the restored faces in it; the input is left alone.
+
+    `background` replaces the Lanczos enlargement: an upscaled picture (h * upscale, w * upscale, 3). `limit`, (h, w) or
+    of the output's size, uint8, uint16 or float in [0, 1], says where anything may change. Outside the masks pixels
+    come out exactly as they were.
+    """
+    height, width = (n * upscale for n in check_picture(image).shape[:2])
+    base = enlarge(image, upscale) if background is None else check_picture(background)
+    if base.shape[:2] != (height, width):
+        raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
+    if limit is not None:
+        if limit.shape not in ((height, width), image.shape[:2]):
+            raise ValueError(
+                f"a mask must have the picture's height and width, got {limit.shape} for {(height, width)}"
+            )
+        limit = cv2.resize(limit, (width, height), interpolation=cv2.INTER_LINEAR)
+    out = base.copy()
+    placed = []
+    for patch in patches:
+        affine = resized_affine(patch.affine, upscale)
+        placed.append((patch, affine, crop_region(affine, len(patch.mask), (height, width))))
+    for _, _, region in placed:
+        for x0, y0, x1, y1 in _strips(region):
+            touching = [(p, a) for p, a, r in placed if r[0] < x1 and x0 < r[2] and r[1] < y1 and y0 < r[3]]
+            blended = _blend(to_float(base[y0:y1, x0:x1]), touching, (x0, y0, x1, y1), limit)
+            out[y0:y1, x0:x1] = from_float(blended, base.dtype)
+    return out
+
+
+def _blend(
+    base: np.ndarray, touching: list[tuple[Patch, np.ndarray]], region: Region, limit: np.ndarray | None
+) -> np.ndarray:
+    """One region with all the faces that reach into it, each by its share: the face whose middle is nearer prevails."""
+    change = np.zeros_like(base)
+    total = np.full(base.shape[:2], 1e-12, np.float32)
+    reach = np.zeros(base.shape[:2], np.float32)
+    for patch, affine in touching:
+        front = paste_back(patch.front, affine, region)
+        target, claim = front[..., :3], front[..., 3]
+        np.maximum(reach, np.clip(claim, 0, 1), out=reach)
+        if patch.detail > 0 or len(touching) > 1:
+            behind = paste_back(patch.behind, affine, region)
+            target, claim = target + patch.detail * (base - behind[..., :3]), behind[..., 3]
+        claim = np.maximum(claim, 0)
+        change += claim[..., None] * (target - base)
+        total += claim
+    if limit is not None:
+        x0, y0, x1, y1 = region
+        reach = reach * to_float(limit[y0:y1, x0:x1])
+    change *= (reach / total)[..., None]
+    return np.clip(base + change, np.minimum(base, 0), np.maximum(base, 1))
+
+
+def _closeness(size: int) -> np.ndarray:
+    """(size, size): 1 at the middle of the five landmarks, falling as a Gaussian; never quite 0."""
+    middle = template(size).mean(0)
+    x, y = (np.exp(-0.5 * ((np.arange(size) - m) / (0.2 * size)) ** 2) for m in middle)
+    return np.maximum(np.outer(y, x), 1e-6)
+
+
+def _strips(region: Region) -> Iterator[Region]:
+    x0, y0, x1, y1 = region
+    rows = max(STRIP_PIXELS // max(x1 - x0, 1), 16)
+    for top in range(y0, y1, rows):
+        yield x0, top, x1, min(top + rows, y1)

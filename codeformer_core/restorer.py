@@ -1,0 +1,251 @@
+"""The pipeline: detect, align, restore in batches, paste back; each step can be called alone and its result changed."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+
+from .alignment import affine_scale, crop_face, estimate_affine, inside_picture, resized_affine, template
+from .cft import CFTWeights
+from .codeformer import CodeFormer
+from .colour import ColourMatch, is_grey, match_colour, to_grey
+from .detection import Detector, Images, as_pictures
+from .faces import Face, FaceSelection, select_faces
+from .masks import square_mask
+from .parsing import FaceParser
+from .paste import Patch, own_detail, paste_faces
+from .pictures import check_picture, from_network, to_network
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreConfig:
+    """How faces are restored and put back."""
+
+    w: float | CFTWeights = 0.5  # fidelity weight: 0 is the codebook's quality, 1 is fidelity to the input
+    adain: bool = True  # colours of the input's features (off for inpainting checkpoints)
+    selection: FaceSelection = field(default_factory=FaceSelection)
+    upscale: int = 1  # of the whole picture, 1 to 4
+    large_faces: Literal["keep_detail", "skip"] = "keep_detail"  # for faces with more pixels than the network's crop
+    colour_match: ColourMatch = "none"
+    keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
+    feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
+    batch_size: int = 4  # faces that go through the network together
+
+    def __post_init__(self):
+        if not isinstance(self.w, CFTWeights):
+            CFTWeights(w=self.w)  # checks its range
+        if self.upscale not in (1, 2, 3, 4):
+            raise ValueError(f"upscale is 1, 2, 3 or 4, got {self.upscale}")
+        if self.large_faces not in ("keep_detail", "skip"):
+            raise ValueError(f"large_faces is keep_detail or skip, got {self.large_faces!r}")
+        if self.colour_match not in ("none", "lab", "wavelet"):
+            raise ValueError(f"colour_match is none, lab or wavelet, got {self.colour_match!r}")
+        if not 0 <= self.feather <= 0.25:
+            raise ValueError(f"feather is a fraction of the face's side, 0 to 0.25, got {self.feather}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AlignedFace:
+    """A face on its way through the pipeline."""
+
+    face: Face
+    affine: np.ndarray  # (2, 3), from the picture to the crop
+    crop: np.ndarray  # (s, s, 3) float32 in [0, 1]
+    inside: np.ndarray  # (s, s) bool: which of its pixels lie on the picture
+    mask: np.ndarray | None = None  # (s, s) float32 in [0, 1], its own; None: the feathered square, or the parsed face
+    restored: np.ndarray | None = None  # (s, s, 3) float32 in [0, 1]
+    codes: np.ndarray | None = None  # (n,) int64, the predicted code items, row by row
+    confidence: np.ndarray | None = None  # (n,) float32, the probability of each
+    note: str = ""  # why a face was left as it is
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Restoration:
+    """A restored picture (h * upscale, w * upscale, 3) in the dtype of the input, and all that was done to get it."""
+
+    image: np.ndarray
+    faces: list[AlignedFace]
+
+
+class FaceRestorer:
+    """Restores the faces of pictures: `restorer(image)`, or step by step with `detect`, `align`, `restore`, `paste`.
+
+    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]. Without a detector, faces must be given.
+    """
+
+    def __init__(
+        self,
+        net: CodeFormer,
+        detector: Detector | None = None,
+        config: RestoreConfig | None = None,
+        *,
+        parser: FaceParser | None = None,
+    ):
+        self.net = net
+        self.detector = detector
+        self.config = config or RestoreConfig()
+        self.parser = parser
+
+    def __call__(
+        self,
+        images: Images,
+        *,
+        faces: Sequence[Sequence[Face]] | None = None,
+        backgrounds: Sequence[np.ndarray] | None = None,
+        limits: Sequence[np.ndarray] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Restoration | list[Restoration]:
+        """One picture gives one `Restoration`; a batch (b, h, w, 3) or pictures of any sizes give a list.
+
+        Arrays or tensors. All faces share network batches. `faces`, `backgrounds` and `limits` (see `paste_faces`) have
+        one entry a picture. `progress(done, total)` is called as faces are restored, and may raise to stop.
+        """
+        single = isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 3
+        images = as_pictures(images)
+        found = self.detect(images) if faces is None else faces
+        for name, given in (("faces", found), ("backgrounds", backgrounds), ("limits", limits)):
+            if given is not None and len(given) != len(images):
+                raise ValueError(f"{name} needs one entry a picture: got {len(given)} for {len(images)} pictures")
+        aligned = [self.align(image, its_faces) for image, its_faces in zip(images, found, strict=True)]
+        restored = iter(self.restore([face for its_faces in aligned for face in its_faces], progress=progress))
+        results = []
+        for i, image in enumerate(images):
+            its_faces = [next(restored) for _ in aligned[i]]
+            background = None if backgrounds is None else backgrounds[i]
+            limit = None if limits is None else limits[i]
+            results.append(Restoration(image=self.paste(image, its_faces, background, limit), faces=its_faces))
+        return results[0] if single else results
+
+    def detect(self, images: Images) -> list[list[Face]]:
+        """The selected faces of each picture."""
+        if self.detector is None:
+            raise ValueError("this FaceRestorer has no detector: give it one, or pass the faces")
+        images = as_pictures(images)
+        found = self.detector.detect(images)
+        return [
+            select_faces(faces, image.shape[:2], self.config.selection)
+            for image, faces in zip(images, found, strict=True)
+        ]
+
+    def align(self, image: np.ndarray, faces: Sequence[Face]) -> list[AlignedFace]:
+        """The faces of a picture as aligned crops; one whose landmarks cannot be aligned is left out, and warned of."""
+        size = self.net.config.vq.image_size
+        aligned = []
+        for face in faces:
+            try:
+                affine = estimate_affine(face.landmarks, size)
+            except ValueError as error:
+                logger.warning("a face at %s is left as it is: %s", face.box.round().tolist(), error)
+                continue
+            inside = inside_picture(affine, size, check_picture(image).shape[:2])
+            crop = crop_face(image, affine, size)
+            aligned.append(AlignedFace(face=face, affine=affine, crop=crop, inside=inside, note=self._why_not(affine)))
+        return aligned
+
+    def as_aligned(self, image: np.ndarray) -> AlignedFace:
+        """A picture (s, s, 3) of any size s that is itself an aligned face, to be replaced as a whole."""
+        height, width = check_picture(image).shape[:2]
+        if height != width:
+            raise ValueError(f"aligned faces are square, got {width} x {height} pixels")
+        size = self.net.config.vq.image_size
+        affine = resized_affine(np.eye(2, 3), width / size)
+        affine = cv2.invertAffineTransform(affine)
+        face = Face(box=np.array([0, 0, width, height]), landmarks=template(width), score=1.0)
+        return AlignedFace(
+            face=face,
+            affine=affine,
+            crop=crop_face(image, affine, size),
+            inside=np.ones((size, size), bool),
+            mask=np.ones((size, size), np.float32),
+            note=self._why_not(affine),
+        )
+
+    def _why_not(self, affine: np.ndarray) -> str:
+        if self.config.large_faces == "skip" and affine_scale(affine) < 1:
+            size = self.net.config.vq.image_size
+            return f"skipped: {size / affine_scale(affine):.0f} px wide, more than the network's {size} px"
+        return ""
+
+    @torch.inference_mode()
+    def restore(
+        self, faces: Sequence[AlignedFace], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[AlignedFace]:
+        """The faces with `restored`, `codes` and `confidence` filled in; faces with a note are passed through.
+
+        On a GPU that runs out of memory the batch is halved until it fits; a single face that does not fit is an error.
+        """
+        weight = next(self.net.parameters())
+        results = list(faces)
+        todo = [i for i, face in enumerate(faces) if not face.note]
+        done, batch = 0, self.config.batch_size
+        while done < len(todo):
+            chosen = todo[done : done + batch]
+            lq = to_network(np.stack([faces[i].crop for i in chosen]), weight.device, weight.dtype)
+            try:
+                prediction = self.net.predict_codes(lq)
+                restored = from_network(self.net.decode(prediction, self.config.w, self.config.adain))
+            except torch.cuda.OutOfMemoryError:
+                if batch == 1:
+                    raise
+                batch = max(len(chosen) // 2, 1)
+                torch.cuda.empty_cache()
+                logger.warning("out of GPU memory: going on with %d face(s) at a time", batch)
+                continue
+            codes, confidence = prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
+            for k, i in enumerate(chosen):
+                finished = self._finish(faces[i], restored[k])
+                results[i] = replace(faces[i], restored=finished, codes=codes[k], confidence=confidence[k])
+            done += len(chosen)
+            if progress is not None:
+                progress(done, len(todo))
+        return results
+
+    def _finish(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
+        if self.config.keep_grey and is_grey(face.crop, face.inside):
+            return to_grey(restored)
+        return match_colour(restored, face.crop, self.config.colour_match, face.inside)
+
+    def paste(
+        self,
+        image: np.ndarray,
+        faces: Sequence[AlignedFace],
+        background: np.ndarray | None = None,
+        limit: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The picture, times `upscale`, with those faces that are restored (see `paste_faces`)."""
+        restored = [face for face in faces if face.restored is not None]
+        masks = self._masks(restored)
+        patches = [
+            Patch(
+                restored=face.restored,  # pyright: ignore[reportArgumentType]
+                crop=face.crop,
+                affine=face.affine,
+                mask=mask,
+                detail=own_detail(face.affine) if self.config.large_faces == "keep_detail" else 0.0,
+            )
+            for face, mask in zip(restored, masks, strict=True)
+        ]
+        return paste_faces(image, patches, upscale=self.config.upscale, background=background, limit=limit)
+
+    def _masks(self, faces: Sequence[AlignedFace]) -> list[np.ndarray]:
+        size, upscale = self.net.config.vq.image_size, self.config.upscale
+        masks = [
+            square_mask(size, upscale / affine_scale(face.affine), upscale, self.config.feather)
+            if face.mask is None
+            else face.mask
+            for face in faces
+        ]
+        to_parse = [i for i, face in enumerate(faces) if face.mask is None]
+        if self.parser is not None and to_parse:
+            parsed = self.parser.masks(np.stack([faces[i].restored for i in to_parse]))  # pyright: ignore
+            for i, mask in zip(to_parse, parsed, strict=True):
+                masks[i] = np.minimum(masks[i], mask)
+        return masks
