@@ -110,7 +110,8 @@ class VectorQuantizer(nn.Module):
         codes = self.nearest(z)
         entries = self.look_up(codes)
         loss = F.mse_loss(entries, z.detach()) + self.beta * F.mse_loss(z, entries.detach())
-        usage = torch.bincount(codes.flatten(), minlength=self.embedding.num_embeddings) / codes.numel()
+        share = torch.full(codes.shape, 1 / codes.numel(), device=z.device).flatten()
+        usage = torch.zeros(self.embedding.num_embeddings, device=z.device).scatter_add_(0, codes.flatten(), share)
         perplexity = torch.special.entr(usage).sum().exp()
         return Quantized(z + (entries - z).detach(), codes, loss, perplexity)
 
