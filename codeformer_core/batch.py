@@ -1,18 +1,17 @@
 """Files in, files out: many pictures for `codeformer restore`, whose finished work is never redone or lost."""
 
-import json
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .find_pictures import find_pictures
-from .image_files import Picture, PictureError, output_suffix, read_picture, write_picture
+from .image_files import FORMATS, PICTURE_SUFFIXES, Picture, PictureError, output_suffix, read_picture, write_picture
 from .pictures import from_float, to_float
+from .reports import face_report, read_report, stamp, write_report
 from .restorer import AlignedFace, FaceRestorer
 from .whole_files import whole_file
 
@@ -29,6 +28,12 @@ class BatchConfig:
     save_crops: bool = False
     background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
     mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
+    overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
+    settings: dict[str, Any] = field(default_factory=dict)  # JSON values; when they change a picture is done again
+
+    def __post_init__(self):
+        if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in FORMATS:
+            raise ValueError(f"pictures are not written as {self.suffix!r}; use one of {' '.join(FORMATS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,7 @@ class Job:
 
     source: Path
     relative: Path  # below the input folder, with the source's suffix
-    report: Path  # a JSON, written last: it tells that the picture is done
+    report: Path  # a JSON, whole once the picture is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,98 +51,109 @@ class Outcome:
 
     job: Job
     message: str
+    restored: int = 0  # faces
     failed: bool = False
+
+
+class _Opened(NamedTuple):
+    """A picture that was read, on its way to its result."""
+
+    job: Job
+    picture: Picture
+    stamps: dict[str, Any]
+    target: Path
 
 
 def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
     """The pictures that the inputs name, with their reports' places below `out`. ValueError if there are none."""
     found = find_pictures(inputs, exclude=out)
-    stems = Counter(relative.with_suffix("") for _, relative in found)
-    jobs = []
-    for source, relative in found:
-        name = relative.stem if stems[relative.with_suffix("")] == 1 else relative.name  # a.jpg beside a.png
-        jobs.append(Job(source=source, relative=relative, report=out / relative.with_name(f"{name}.json")))
-    return jobs
+    # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
+    return [Job(source=path, relative=name, report=out / name.with_name(f"{name.name}.json")) for path, name in found]
 
 
-def is_done(job: Job, settings: dict[str, Any]) -> bool:
-    """Whether the report says that this very file was restored with these settings, and the result is still there."""
+def is_done(job: Job, config: BatchConfig) -> bool:
+    """Whether the report says that these very files were used with these settings, and the result is still there."""
+    report = read_report(job.report)
     try:
-        report = json.loads(job.report.read_text(encoding="utf-8"))
-        unchanged = report["source"] == _stamp(job.source) and report["settings"] == settings
+        unchanged = report["inputs"] == _stamps(job, config) and report["settings"] == config.settings
         return unchanged and (job.report.parent / report["output"]).is_file()
-    except (OSError, ValueError, KeyError, TypeError):  # no report, or not one of ours
+    except (OSError, PictureError, KeyError, TypeError):  # an input is missing, or it is no whole report of ours
         return False
 
 
 def restore_files(
-    jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, settings: dict[str, Any]
+    jobs: Sequence[Job],
+    restorer: FaceRestorer,
+    config: BatchConfig,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Outcome]:
     """Restore pictures, one outcome each, as they are finished; a file that cannot be read does not stop the rest.
 
-    `settings` (JSON values) go into the reports, for `is_done`. OSError if the disk takes no more.
+    `progress(done, total)` counts the faces of the pictures at hand. OSError if the disk takes no more.
     """
     waiting = list(reversed(jobs))
+    originals = {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to find out results of one name
     while waiting:
-        chunk: list[tuple[Job, Picture]] = []
+        chunk: list[_Opened] = []
         pixels = 0
         while waiting and len(chunk) < CHUNK_PICTURES and pixels < CHUNK_PIXELS:
             job = waiting.pop()
             try:
-                picture = read_picture(job.source)
-                if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
-                    raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
+                opened = _open(job, config, originals)
+                if sources.setdefault(opened.target, job.source) != job.source:
+                    other = sources[opened.target]
+                    raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
             except PictureError as error:
                 yield Outcome(job=job, message=str(error), failed=True)
                 continue
-            chunk.append((job, picture))
-            pixels += picture.rgb.shape[0] * picture.rgb.shape[1]
-        for (job, picture), faces in zip(chunk, _restore_chunk(restorer, chunk, config), strict=True):
+            chunk.append(opened)
+            pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
+        for opened, faces in zip(chunk, _restore_chunk(restorer, chunk, config, progress), strict=True):
             try:
-                target = _target(job, picture, config)
-                if sources.setdefault(target, job.source) != job.source:
-                    raise ValueError(f"{job.source}: its result would replace that of {sources[target]}; rename one")
-                message = _write(job, picture, faces, restorer, config, target, settings)
-                yield Outcome(job=job, message=message)
-            except ValueError as error:
-                yield Outcome(job=job, message=str(error), failed=True)
+                yield _write(opened, faces, restorer, config)
+            except PictureError as error:
+                yield Outcome(job=opened.job, message=str(error), failed=True)
+
+
+def _open(job: Job, config: BatchConfig, originals: set[Path]) -> _Opened:
+    """Read a picture, and see where its result goes before any work is put into it."""
+    picture = read_picture(job.source)
+    if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
+        raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
+    target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
+    elsewhere = "choose another folder with --output"
+    if target.resolve() in originals:
+        raise PictureError(f"{job.source}: its result would overwrite the input {target}; {elsewhere}")
+    if target.exists() and not config.overwrite and "output" not in read_report(job.report):
+        raise PictureError(f"{target}: is there already and is no result of {job.source}; {elsewhere}, or --overwrite")
+    return _Opened(job=job, picture=picture, stamps=_stamps(job, config), target=target)
 
 
 def _restore_chunk(
-    restorer: FaceRestorer, chunk: list[tuple[Job, Picture]], config: BatchConfig
+    restorer: FaceRestorer,
+    chunk: list[_Opened],
+    config: BatchConfig,
+    progress: Callable[[int, int], None] | None,
 ) -> list[list[AlignedFace]]:
-    images = [picture.rgb for _, picture in chunk]
+    images = [opened.picture.rgb for opened in chunk]
     if config.aligned:
         aligned = [[restorer.as_aligned(image)] for image in images]
     else:
         aligned = [restorer.align(image, faces) for image, faces in zip(images, restorer.detect(images), strict=True)]
-    restored = iter(restorer.restore([face for faces in aligned for face in faces]))
+    restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
     return [[next(restored) for _ in faces] for faces in aligned]
 
 
-def _target(job: Job, picture: Picture, config: BatchConfig) -> Path:
-    target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
-    if target.resolve() == job.source.resolve():
-        raise ValueError(f"{job.source}: would be overwritten by its result; choose another folder with --output")
-    return target
-
-
-def _write(
-    job: Job,
-    picture: Picture,
-    faces: list[AlignedFace],
-    restorer: FaceRestorer,
-    config: BatchConfig,
-    target: Path,
-    settings: dict[str, Any],
-) -> str:
-    """Write the result, the crops if wanted, and last the report; returns what there is to say."""
+def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
+    """Write the result, the crops if wanted, and last the whole report."""
+    job, picture, stamps, target = opened
     upscale = restorer.config.upscale
     background = _companion(config.background, job, picture, upscale)
     mask = _companion(config.mask, job, picture, 1)
     restored = sum(face.restored is not None for face in faces)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # Until the whole report follows, this one says that the result is this picture's, and not done.
+    write_report(job.report, {"output": target.name})
     if restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
@@ -145,64 +161,56 @@ def _write(
         image = restorer.paste(picture.rgb, faces, background, None if mask is None else mask[..., 0])
         write_picture(target, image, picture)
     if config.save_crops:
-        _write_crops(target, faces)
+        _write_crops(job.report.with_name(f"{job.report.stem}_faces"), faces)
     height, width = (n * upscale for n in picture.rgb.shape[:2])
     report = {
-        "source": _stamp(job.source),
+        "inputs": stamps,
         "output": target.name,
         "size": [width, height],
-        "settings": settings,
-        "faces": [_face_report(face, settings) for face in faces],
+        "settings": config.settings,
+        "faces": [face_report(face, config.settings.get("w")) for face in faces],
     }
-    with whole_file(job.report) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(job.report, report)
     notes = "".join(f"; {face.note}" for face in faces if face.note)
-    if not faces:
-        return "no face found, left unchanged"
-    return f"{restored} {'face' if restored == 1 else 'faces'} restored{notes}"
-
-
-def _face_report(face: AlignedFace, settings: dict[str, Any]) -> dict[str, Any]:
-    confidence = None if face.confidence is None else round(float(face.confidence.mean()), 4)
-    return {
-        "box": face.face.box.round(2).tolist(),
-        "landmarks": face.face.landmarks.round(2).tolist(),
-        "score": round(face.face.score, 4),
-        "affine": face.affine.round(6).tolist(),
-        "restored": face.restored is not None,
-        "w": settings.get("w"),
-        "codes_confidence": confidence,
-        "note": face.note,
-    }
+    message = f"{restored} {'face' if restored == 1 else 'faces'} restored{notes}"
+    return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
 
 
 def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
-    """The picture that goes with a job: `place` itself, or in the folder `place` the one with the job's name."""
-    if place is None:
+    """The pixels of the picture at `_companion_path`, in the dtype of the job's picture."""
+    path = _companion_path(place, job)
+    if path is None:
         return None
-    path = place
-    if place.is_dir():
-        wanted = place / job.relative
-        named = sorted(p for p in wanted.parent.glob("*") if p.stem == wanted.stem)
-        if not named:
-            raise PictureError(f"{wanted}: no such file; the folder needs one picture named as each input")
-        path = named[0]
     rgb = read_picture(path).rgb
     height, width = (n * scale for n in picture.rgb.shape[:2])
     if rgb.shape[:2] != (height, width):
-        raise PictureError(f"{path}: is {rgb.shape[1]} x {rgb.shape[0]}, must be {width} x {height} pixels")
+        size = f"{rgb.shape[1]} x {rgb.shape[0]}"
+        raise PictureError(f"{path}: is {size}, must be {width} x {height} pixels to go with {job.source}")
     return rgb if rgb.dtype == picture.rgb.dtype else from_float(to_float(rgb), picture.rgb.dtype)
 
 
-def _write_crops(target: Path, faces: Sequence[AlignedFace]) -> None:
-    folder = target.with_name(f"{target.stem}_faces")
-    folder.mkdir(exist_ok=True)
+def _companion_path(place: Path | None, job: Job) -> Path | None:
+    """The picture that goes with a job: `place` itself, or in the folder `place` the one with the job's name."""
+    if place is None or not place.is_dir():
+        return place
+    wanted = place / job.relative
+    for path in (wanted, *(wanted.with_suffix(suffix) for suffix in sorted(PICTURE_SUFFIXES))):
+        if path.is_file():
+            return path
+    raise PictureError(f"{wanted}: no such file; the folder {place} needs one picture named as each input")
+
+
+def _write_crops(folder: Path, faces: Sequence[AlignedFace]) -> None:
+    for old in [*folder.glob("[0-9][0-9]_before.png"), *folder.glob("[0-9][0-9]_after.png")]:
+        old.unlink()  # of an earlier run, which may have found more faces
     for i, face in enumerate(faces):
         write_picture(folder / f"{i:02}_before.png", from_float(face.crop, np.dtype(np.uint8)))
         if face.restored is not None:
             write_picture(folder / f"{i:02}_after.png", from_float(face.restored, np.dtype(np.uint8)))
 
 
-def _stamp(path: Path) -> dict[str, Any]:
-    status = path.stat()
-    return {"name": path.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
+    """What tells whether the files that a result is made of have changed."""
+    background, mask = _companion_path(config.background, job), _companion_path(config.mask, job)
+    paths = {"source": job.source, "background": background, "mask": mask}
+    return {name: None if path is None else stamp(path) for name, path in paths.items()}

@@ -44,10 +44,10 @@ def model_path(name_or_path: str, *, accept_licence: bool = False, offline: bool
         return BUNDLED
     if name_or_path in USAGE:
         return fetch_published(name_or_path, accept_licence=accept_licence, offline=offline)
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if not path.is_file():
         known = ", ".join(USAGE)
         raise FileNotFoundError(
-            f"{path}: no such model: give one of {known}, or the path of a .safetensors or .pth file"
+            f"{name_or_path}: no such model: give one of {known}, or the path of a .safetensors or .pth file"
         )
     return path

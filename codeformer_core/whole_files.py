@@ -22,4 +22,5 @@ def whole_file(path: Path) -> Iterator[Path]:
         reason = f"cannot be written ({error.strerror or error}); make room or choose another folder"
         raise OSError(error.errno, reason, str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        if unfinished.exists():
+            unfinished.unlink()

@@ -1,0 +1,133 @@
+"""What the command line understands, and its help texts."""
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+EXIT_ERROR = 2
+LEVELS = ("paper", "published_large", "published_small", "mild", "medium", "heavy")
+EXAMPLES = """examples:
+  codeformer restore party.jpg -o restored
+  codeformer restore scans -o restored -w 0.7 --upscale 2
+  codeformer restore 'frames/*.png' -o restored --faces largest --save-crops
+
+Beside each result, such as restored/party.jpg, a report restored/party.jpg.json says what was found and done.
+The exit code is 0, 2 when a picture failed or nothing could be done, or 130 when stopped with Ctrl-C."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says in one line what is wrong; argparse would print the usage too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_ERROR, f"codeformer: {message}; see {self.prog} --help\n")
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What `codeformer` understands; the name of the command is put into `command`."""
+    whole = OneLineParser(prog="codeformer", description="Restore the faces of pictures with CodeFormer.")
+    common = OneLineParser(add_help=False)
+    common.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_restore(commands, common)
+    _add_degrade(commands, common)
+
+    info = commands.add_parser("info", parents=[common], help="show what a checkpoint holds")
+    info.add_argument("checkpoint", type=_path, metavar="FILE", help="a .safetensors or .pth file of any network")
+
+    convert = commands.add_parser("convert", parents=[common], help="rewrite a checkpoint as safetensors")
+    convert.add_argument("source", type=_path, metavar="IN", help="a .pth or .safetensors file")
+    convert.add_argument("target", type=_path, metavar="OUT.safetensors", help="the file to write")
+    return whole
+
+
+def _path(text: str) -> Path:
+    if not text:  # "$UNSET" would mean this folder
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def _add_restore(commands: Any, common: OneLineParser) -> None:
+    restore = commands.add_parser(
+        "restore",
+        parents=[common],
+        help="restore the faces of pictures",
+        usage="%(prog)s INPUT... -o OUT [-w W] [--model M] [options]",
+        description="Find the faces of pictures, restore them and put them back. What is done is not done again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = restore.add_argument
+    add("inputs", nargs="+", type=_path, metavar="INPUT",
+        help="a picture, a folder with all pictures below it, or a pattern such as 'in/*.png'")  # fmt: skip
+    add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
+    add("-w", "--fidelity", type=float, metavar="W", help="fidelity weight: 0 looks best, 1 is "
+        "closest to the input (default 0.5; inpainting 1, colorization 0)")  # fmt: skip
+    add("--model", metavar="M", help="mini, official, inpainting, colorization, or a checkpoint file "
+        "(default: official where it is installed, else mini)")  # fmt: skip
+    add("--upscale", type=int, default=1, choices=(1, 2, 3, 4), help="enlarge the whole picture (default 1)")
+    add("--background", type=_path, metavar="PATH",
+        help="paste into this picture, enlarged --upscale times already; or a folder of such, named so")  # fmt: skip
+    add("--aligned", action="store_true", help="the inputs are aligned faces: no detection, no paste-back")
+    add("--format", metavar="F", help="png, jpg, webp, tiff, bmp or avif (default: each input's own)")
+    add("--save-crops", action="store_true", help="also save each aligned face before and after, in OUT/NAME_faces")
+    add("--overwrite", action="store_true", help="do again what is done, and replace other files in OUT")
+
+    faces = restore.add_argument_group("which faces")
+    add = faces.add_argument
+    add("--detector", default="retinaface_mobile0.25", metavar="D",
+        help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
+    add("--min-score", type=float, metavar="S", help="least score of a face, 0 to 1 (default 0.8)")
+    add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")
+    add("--min-size", type=float, default=0, metavar="PX", help="least short side of a face's box")
+    add("--max-size", type=float, metavar="PX", help="greatest short side of a face's box")
+    add("--max-faces", type=int, metavar="N", help="at most so many, the first in --order")
+    add("--order", default="size", choices=("size", "left_to_right", "top_to_bottom", "score", "centre"),
+        help="of the faces in the report, the crops and for --max-faces (default size)")  # fmt: skip
+    add("--large-faces", default="keep_detail", choices=("keep_detail", "skip"),
+        help="faces larger than the network's crop: keep the picture's own fine detail (default), or skip")  # fmt: skip
+
+    look = restore.add_argument_group("how they are put back")
+    add = look.add_argument
+    add("--parser", metavar="P", help="masks that follow the face: parsenet, bisenet, or a file of such weights")
+    add("--mask", type=_path, metavar="PATH",
+        help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
+    add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")
+    add("--colour-match", "--color-match", default="none", choices=("none", "lab", "wavelet"),
+        help="give restored faces the colours of the picture: their mean and spread (lab), or all but the fine "
+        "detail (wavelet) (default none)")  # fmt: skip
+    add("--adain", action=argparse.BooleanOptionalAction,
+        help="match the statistics of the codes to the input's (default: on, off for inpainting)")  # fmt: skip
+    add("--keep-grey", action=argparse.BooleanOptionalAction,
+        help="grey faces stay grey (default: on, off for colorization)")  # fmt: skip
+
+    machine = restore.add_argument_group("machine and downloads")
+    add = machine.add_argument
+    add("--device", metavar="DEV", help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)")
+    add("--dtype", default="float32", choices=("float32", "bfloat16", "float16"),
+        help="of the restoring network (default float32)")  # fmt: skip
+    add("--batch-size", type=int, default=4, metavar="N", help="faces at once through the network (default 4)")
+    add("--accept-license", action="store_true", help="accept the licence of the weights that are downloaded")
+    add("--offline", action="store_true", help="never download")
+
+
+def _add_degrade(commands: Any, common: OneLineParser) -> None:
+    degrade = commands.add_parser(
+        "degrade",
+        parents=[common],
+        help="make low-quality pictures to test with",
+        usage="%(prog)s INPUT... -o OUT [--level L] [--seed N] [options]",
+        description="Make low-quality pictures to test with, by the paper's Eq. 9: blur, shrink, noise, JPEG, enlarge.",
+    )
+    add = degrade.add_argument
+    add("inputs", nargs="+", type=_path, metavar="INPUT", help="a picture, a folder of pictures, or a pattern")
+    add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results, PNG (required)")
+    add("--level", default="paper", choices=LEVELS, metavar="L", help="what each picture's numbers are drawn from: "
+        f"{', '.join(LEVELS)} (default paper)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="same seed and file name, same result (default 0)")
+    for name, kind, meaning in (
+        ("blur-sigma", float, "standard deviation of the blur in pixels"),
+        ("downscale", float, "how many times smaller"),
+        ("noise", float, "standard deviation of the noise, where white is 255"),
+        ("jpeg-quality", int, "1 to 100"),
+    ):
+        add(f"--{name}", nargs=2, type=kind, metavar=("LOW", "HIGH"), help=f"{meaning}, instead of the level's range")
