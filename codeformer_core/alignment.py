@@ -90,28 +90,84 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
 
 def inside_picture(affine: np.ndarray, size: int, image_size: tuple[int, int]) -> np.ndarray:
     """(size, size) bool: which pixels of a crop lie on the picture (height, width)."""
-    to_picture = cv2.invertAffineTransform(affine)
-    y, x = np.mgrid[:size, :size]
-    px = to_picture[0, 0] * x + to_picture[0, 1] * y + to_picture[0, 2]
-    py = to_picture[1, 0] * x + to_picture[1, 1] * y + to_picture[1, 2]
-    return (px >= -0.5) & (px <= image_size[1] - 0.5) & (py >= -0.5) & (py <= image_size[0] - 0.5)
+    return _lands_on(cv2.invertAffineTransform(affine), (size, size), image_size)
+
+
+def extend_picture(crop: np.ndarray, affine: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """A crop (s, s, 3) whose pixels beyond the edge of the picture (height, width) go on with the edge's colours.
+
+    A filter at the picture's edge then takes in nothing of what a network made of the grey beyond it.
+    """
+    size = len(crop)
+    inside = inside_picture(affine, size, image_size)
+    if inside.all() or not inside.any():
+        return crop
+    px, py = _grid(cv2.invertAffineTransform(affine), (size, size))
+    px, py = np.clip(px, 0, image_size[1] - 1), np.clip(py, 0, image_size[0] - 1)
+    x, y = ((row[0] * px + row[1] * py + row[2]).astype(np.float32) for row in affine)
+    extended = cv2.remap(crop, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(inside[..., None], crop, extended)
 
 
 def paste_back(crop: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarray:
-    """A crop (s, s, c <= 4), float32, as it lies in a region of the picture: (h, w, c); its edge goes on beyond it.
+    """A crop (s, s, 3), float32, as it lies in a region of the picture: (h, w, 3); its edge goes on beyond it.
 
-    A crop with more pixels than the picture has there is averaged down first, so that nothing aliases.
+    A crop with more pixels than the picture has there loses what the picture cannot hold, so that nothing aliases, and
+    keeps the rest: a Lanczos low-pass, where an average over areas would blur.
     """
+    scale = affine_scale(affine)
+    crop, to_crop, reduction = _reduce(crop, affine, int(scale / 4))
+    width = scale / reduction / 1.25  # of the kernel; the low-pass begins a little above the picture's own limit
+    if width > 1:
+        taps = math.ceil(3 * width) - 1
+        x = np.arange(-taps, taps + 1) / width
+        kernel = np.sinc(x) * np.sinc(x / 3)
+        kernel /= kernel.sum()
+        crop = cv2.sepFilter2D(crop, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return _warp_back(crop, to_crop, region, cv2.INTER_LANCZOS4 if scale > 1 else cv2.INTER_CUBIC)
+
+
+def paste_mask(mask: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarray:
+    """Masks (s, s, c <= 4) of a crop, float32, as they lie in a region of the picture: (h, w, c) in [0, 1].
+
+    They are 0 outside the crop, whatever stands at its edge.
+    """
+    reduced, to_crop, _ = _reduce(mask, affine, int(affine_scale(affine) / 1.25))
+    warped = np.clip(_warp_back(reduced, to_crop, region, cv2.INTER_CUBIC), 0, 1)
+    x0, y0, x1, y1 = region
+    to_region = _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
+    warped[~_lands_on(to_region, (y1 - y0, x1 - x0), mask.shape[:2])] = 0
+    return warped
+
+
+def _reduce(crop: np.ndarray, affine: np.ndarray, reduction: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """A crop averaged down by a whole number, which is exact, the transform to it from the picture, and the number."""
+    if reduction < 2:
+        return crop, affine, 1
+    size = math.ceil(crop.shape[0] / reduction)
+    pad = size * reduction - crop.shape[0]
+    crop = cv2.copyMakeBorder(crop, 0, pad, 0, pad, cv2.BORDER_REPLICATE)
+    crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return crop, _compose(_resizing(reduction, reduction)[:2], affine), reduction
+
+
+def _warp_back(crop: np.ndarray, affine: np.ndarray, region: Region, interpolation: int) -> np.ndarray:
     x0, y0, x1, y1 = region
     to_region = _compose(np.array([[1, 0, -x0], [0, 1, -y0]]), cv2.invertAffineTransform(affine))
-    reduction = int(affine_scale(affine) / 1.25)  # whole numbers average exactly; cubic interpolation takes the rest
-    if reduction > 1:
-        size = math.ceil(crop.shape[0] / reduction)
-        pad = size * reduction - crop.shape[0]
-        crop = cv2.copyMakeBorder(crop, 0, pad, 0, pad, cv2.BORDER_REPLICATE)
-        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-        to_region = _compose(to_region, _resizing(reduction, reduction, inverse=True))
-    return cv2.warpAffine(crop, to_region, (x1 - x0, y1 - y0), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(crop, to_region, (x1 - x0, y1 - y0), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _grid(affine: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where a transform (2, 3) takes each pixel of a (height, width) array: x and y, of that shape."""
+    x, y = np.arange(shape[1]), np.arange(shape[0])[:, None]
+    px, py = (row[0] * x + row[1] * y + row[2] for row in affine)
+    return px, py
+
+
+def _lands_on(affine: np.ndarray, shape: tuple[int, int], target: tuple[int, ...]) -> np.ndarray:
+    """(height, width) bool: which pixels of an array of `shape` a transform (2, 3) takes to one of shape `target`."""
+    x, y = _grid(affine, shape)
+    return (x >= -0.5) & (x <= target[1] - 0.5) & (y >= -0.5) & (y <= target[0] - 0.5)
 
 
 def _resizing(fx: float, fy: float, inverse: bool = False) -> np.ndarray:

@@ -31,7 +31,8 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c', h, w)
         h = self.conv1(norm_swish(self.norm1, x))
         h = self.conv2(norm_swish(self.norm2, h))
-        return h + (self.conv_out(x) if hasattr(self, "conv_out") else x)
+        # In place: on CPUs another tensor of this size takes longer to allocate than to fill. No gradient needs h.
+        return h.add_(self.conv_out(x) if hasattr(self, "conv_out") else x)
 
 
 class AttnBlock(nn.Module):

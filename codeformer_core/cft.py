@@ -78,5 +78,5 @@ class FuseBlock(nn.Module):
 
     def forward(self, enc: Tensor, dec: Tensor, w: Weight) -> Tensor:  # (b, c, h, w) twice -> (b, c, h, w)
         h = self.encode_enc(torch.cat([enc, dec], dim=1))
-        change = torch.addcmul(self.shift(h), dec, self.scale(h))
-        return dec + w * change
+        change = self.shift(h).addcmul_(dec, self.scale(h))  # in place, as in ResBlock
+        return dec + change.mul_(w)  # in this order, so that the layout in memory stays that of `dec`

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .alignment import Region, affine_scale, crop_region, paste_back, resized_affine, template
-from .pictures import check_picture, from_float, to_float
+from .alignment import (
+    Region,
+    affine_scale,
+    crop_region,
+    extend_picture,
+    paste_back,
+    paste_mask,
+    resized_affine,
+    template,
+)
+from .pictures import WHITE, check_picture, from_float, to_float
 
 STRIP_PIXELS = 2**20  # large faces are pasted in strips of rows, which bounds the memory that float arrays take
 
@@ -21,21 +31,33 @@ class Patch:
     affine: np.ndarray  # (2, 3), from the input picture to the crop
     mask: np.ndarray  # (s, s) float32 in [0, 1]
     detail: float = 0.0  # how much of the picture's own detail, finer than the crop can hold, is laid over the face
-    front: np.ndarray = field(init=False)  # (s, s, 4): restored, mask
-    behind: np.ndarray = field(init=False)  # (s, s, 4): crop, claim (the mask, less towards its edge)
+    claims: np.ndarray = field(init=False)  # (s, s, 2): the mask, and the mask less towards its edge
 
     def __post_init__(self):
-        claim = self.mask * _closeness(len(self.mask))
-        object.__setattr__(self, "front", np.dstack([self.restored, self.mask]).astype(np.float32))
-        object.__setattr__(self, "behind", np.dstack([self.crop, claim]).astype(np.float32))
+        claims = np.dstack([self.mask, self.mask * _closeness(len(self.mask))])
+        object.__setattr__(self, "claims", claims.astype(np.float32))
+
+
+class _Placed(NamedTuple):
+    """A patch in its place in the output picture."""
+
+    added: np.ndarray  # (s, s, 3), what the face adds to `detail` times the picture
+    claims: np.ndarray
+    detail: float
+    affine: np.ndarray  # (2, 3), from the output picture to the crop
+    region: Region
+
+    def meets(self, other: Region) -> bool:
+        x0, y0, x1, y1 = self.region
+        return x0 < other[2] and other[0] < x1 and y0 < other[3] and other[1] < y1
 
 
 def own_detail(affine: np.ndarray) -> float:
-    """The `detail` of a face: 1 if it is at least as large in the picture as its crop, falling to 0 at 3/4 of that.
+    """The `detail` of a face: 1 if it is at least as large in the picture as its crop, falling to 0 at half of that.
 
-    The slope keeps a face of nearly that size steady from frame to frame of a video.
+    Smaller faces come back from their crops whole. The slope keeps a face steady from frame to frame of a video.
     """
-    return float(np.clip((1 / affine_scale(affine) - 0.75) / 0.25, 0, 1))
+    return float(np.clip(2 / affine_scale(affine) - 1, 0, 1))
 
 
 def enlarge(image: np.ndarray, upscale: int) -> np.ndarray:
@@ -58,7 +80,7 @@ def paste_faces(
     """The picture (h, w, 3), times `upscale`, with the restored faces in it; the input is left alone.
 
     `background` replaces the Lanczos enlargement: an upscaled picture (h * upscale, w * upscale, 3). `limit`, (h, w) or
-    of the output's size, uint8, uint16 or float in [0, 1], says where anything may change. Outside the masks pixels
+    of the output's size, uint8, uint16 or float32 in [0, 1], says where anything may change. Outside the masks pixels
     come out exactly as they were.
     """
     height, width = (n * upscale for n in check_picture(image).shape[:2])
@@ -70,40 +92,38 @@ def paste_faces(
             raise ValueError(
                 f"a mask must have the picture's height and width, got {limit.shape} for {(height, width)}"
             )
+        if limit.dtype not in WHITE:
+            raise ValueError(f"a mask is uint8, uint16 or float32 (in [0, 1]), got {limit.dtype}")
         limit = cv2.resize(limit, (width, height), interpolation=cv2.INTER_LINEAR)
     out = base.copy()
     placed = []
     for patch in patches:
         affine = resized_affine(patch.affine, upscale)
-        placed.append((patch, affine, crop_region(affine, len(patch.mask), (height, width))))
-    for _, _, region in placed:
-        for x0, y0, x1, y1 in _strips(region):
-            touching = [(p, a) for p, a, r in placed if r[0] < x1 and x0 < r[2] and r[1] < y1 and y0 < r[3]]
-            blended = _blend(to_float(base[y0:y1, x0:x1]), touching, (x0, y0, x1, y1), limit)
+        added = extend_picture(patch.restored - patch.detail * patch.crop, affine, (height, width))
+        region = crop_region(affine, len(patch.mask), (height, width))
+        placed.append(_Placed(added, patch.claims, patch.detail, affine, region))
+    placed.sort(key=lambda face: face.region)  # places are rounded region by region: the last one written counts
+    for face in placed:
+        for strip in _strips(face.region):
+            x0, y0, x1, y1 = strip
+            blended = _blend(to_float(base[y0:y1, x0:x1]), [f for f in placed if f.meets(strip)], strip)
+            if limit is not None:
+                before = to_float(base[y0:y1, x0:x1])
+                blended = before + (blended - before) * to_float(limit[y0:y1, x0:x1])[..., None]
             out[y0:y1, x0:x1] = from_float(blended, base.dtype)
     return out
 
 
-def _blend(
-    base: np.ndarray, touching: list[tuple[Patch, np.ndarray]], region: Region, limit: np.ndarray | None
-) -> np.ndarray:
+def _blend(base: np.ndarray, faces: list[_Placed], region: Region) -> np.ndarray:
     """One region with all the faces that reach into it, each by its share: the face whose middle is nearer prevails."""
     change = np.zeros_like(base)
     total = np.full(base.shape[:2], 1e-12, np.float32)
     reach = np.zeros(base.shape[:2], np.float32)
-    for patch, affine in touching:
-        front = paste_back(patch.front, affine, region)
-        target, claim = front[..., :3], front[..., 3]
-        np.maximum(reach, np.clip(claim, 0, 1), out=reach)
-        if patch.detail > 0 or len(touching) > 1:
-            behind = paste_back(patch.behind, affine, region)
-            target, claim = target + patch.detail * (base - behind[..., :3]), behind[..., 3]
-        claim = np.maximum(claim, 0)
-        change += claim[..., None] * (target - base)
+    for face in faces:
+        mask, claim = np.moveaxis(paste_mask(face.claims, face.affine, region), -1, 0)
+        change += claim[..., None] * (paste_back(face.added, face.affine, region) - (1 - face.detail) * base)
         total += claim
-    if limit is not None:
-        x0, y0, x1, y1 = region
-        reach = reach * to_float(limit[y0:y1, x0:x1])
+        np.maximum(reach, mask, out=reach)
     change *= (reach / total)[..., None]
     return np.clip(base + change, np.minimum(base, 0), np.maximum(base, 1))
 

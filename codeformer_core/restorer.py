@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 
@@ -69,7 +68,7 @@ class AlignedFace:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Restoration:
-    """A restored picture (h * upscale, w * upscale, 3) in the dtype of the input, and all that was done to get it."""
+    """A restored picture (h * upscale, w * upscale, 3) in the dtype of what it was pasted into, and all that was done to get it."""
 
     image: np.ndarray
     faces: list[AlignedFace]
@@ -157,7 +156,6 @@ class FaceRestorer:
             raise ValueError(f"aligned faces are square, got {width} x {height} pixels")
         size = self.net.config.vq.image_size
         affine = resized_affine(np.eye(2, 3), width / size)
-        affine = cv2.invertAffineTransform(affine)
         face = Face(box=np.array([0, 0, width, height]), landmarks=template(width), score=1.0)
         return AlignedFace(
             face=face,
