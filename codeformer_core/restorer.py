@@ -68,7 +68,7 @@ class AlignedFace:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Restoration:
-    """A restored picture (h * upscale, w * upscale, 3) in the dtype of what it was pasted into, and all that was done to get it."""
+    """A restored picture (h * upscale, w * upscale, 3), in the dtype of what it was pasted into, and its faces."""
 
     image: np.ndarray
     faces: list[AlignedFace]
