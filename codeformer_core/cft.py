@@ -43,6 +43,7 @@ class CFTWeights:
         else:
             mask = F.interpolate(mask, (size, size), mode="bilinear", align_corners=False)
         outside = _per_face(self.outside)
+        w, outside = (v.to(mask) if isinstance(v, Tensor) else v for v in (w, outside))
         return outside + (w - outside) * mask
 
 

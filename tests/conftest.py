@@ -10,7 +10,7 @@ import torch
 from codeformer_core import CodeFormer, CodeFormerConfig, CodePrediction, Face, VQConfig
 from codeformer_core.alignment import template
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # on networks this small several threads only wait for each other
 
 
 @pytest.fixture(scope="session")

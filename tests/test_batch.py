@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageCms
 
 from codeformer_core import batch, image_files
@@ -48,15 +47,6 @@ def save(path: Path, image: np.ndarray | None = None, **options) -> Path:
 
 
 DARK = np.zeros((SIZE, SIZE, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On networks this small several threads cost more than they gain, and seconds where the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

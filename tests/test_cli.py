@@ -23,15 +23,11 @@ HEAD = np.ascontiguousarray(astronaut()[:224, 112:336])
 
 @pytest.fixture(autouse=True)
 def fresh(tmp_path_factory, monkeypatch):
-    """Weights elsewhere than the user's, and one thread (faster on tiny networks)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Weights elsewhere than the user's."""
     monkeypatch.setenv("CODEFORMER_HOME", str(tmp_path_factory.getbasetemp() / "weights"))
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("CODEFORMER_ACCEPT_LICENSE", "CODEFORMER_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The published architectures give the golden numbers, with weights and inputs rebuilt from names and seeds."""
 
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from codeformer_core.config import COLORIZATION, INPAINTING, RESTORATION, VQConf
 DATA = Path(__file__).parent / "data"
 SHAPES = json.loads((DATA / "state_dict_shapes.json").read_text())
 recipe = runpy.run_path(str(DATA / "recipe.py"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_threads():
+    """The networks here are of the published size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def rebuilt(name: str) -> dict[str, torch.Tensor]:
