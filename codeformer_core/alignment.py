@@ -49,7 +49,7 @@ def affine_scale(affine: np.ndarray) -> float:
 
 def resized_affine(affine: np.ndarray, factor: float) -> np.ndarray:
     """The transform (2, 3) from the picture enlarged `factor` times to the same crop."""
-    return _compose(affine, _resizing(factor, factor))
+    return _compose(affine, _scaling(1 / factor, 1 / factor))
 
 
 def crop_region(affine: np.ndarray, size: int, image_size: tuple[int, int]) -> Region:
@@ -67,7 +67,8 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     Only the face's own region is read. A face larger than the crop is averaged down first, so that nothing aliases.
     Beyond the picture's edge the crop is `OUTSIDE`.
     """
-    height, width = check_picture(image).shape[:2]
+    image = check_picture(image)
+    height, width = image.shape[:2]
     x0, y0, x1, y1 = crop_region(affine, size, (height, width))
     margin = 2 + math.ceil(2 / affine_scale(affine))  # what cubic interpolation reads around a place
     x0, y0, x1, y1 = max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height)
@@ -78,7 +79,7 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     to_crop = _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
     if affine_scale(affine) < 1:
         h, w = (max(round(n * affine_scale(affine)), 1) for n in region.shape[:2])
-        to_crop = _compose(to_crop, _resizing(region.shape[1] / w, region.shape[0] / h, inverse=True))
+        to_crop = _compose(to_crop, _scaling(region.shape[1] / w, region.shape[0] / h))
         region = cv2.resize(region, (w, h), interpolation=cv2.INTER_AREA)
     warped = cv2.warpAffine(
         to_float(region), to_crop, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -94,9 +95,9 @@ def inside_picture(affine: np.ndarray, size: int, image_size: tuple[int, int]) -
 
 
 def extend_picture(crop: np.ndarray, affine: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """A crop (s, s, 3) whose pixels beyond the edge of the picture (height, width) go on with the edge's colours.
+    """A crop (s, s, 3) whose pixels outside the picture (height, width) repeat the picture's edge.
 
-    A filter at the picture's edge then takes in nothing of what a network made of the grey beyond it.
+    A filter at the edge then takes in nothing of what a network made of the grey outside.
     """
     size = len(crop)
     inside = inside_picture(affine, size, image_size)
@@ -110,7 +111,7 @@ def extend_picture(crop: np.ndarray, affine: np.ndarray, image_size: tuple[int, 
 
 
 def paste_back(crop: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarray:
-    """A crop (s, s, 3), float32, as it lies in a region of the picture: (h, w, 3); its edge goes on beyond it.
+    """A crop (s, s, 3), float32, warped into a region of the picture: (h, w, 3); outside it its edge pixels repeat.
 
     A crop with more pixels than the picture has there loses what the picture cannot hold, so that nothing aliases, and
     keeps the rest: a Lanczos low-pass, where an average over areas would blur.
@@ -128,9 +129,9 @@ def paste_back(crop: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarr
 
 
 def paste_mask(mask: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarray:
-    """Masks (s, s, c <= 4) of a crop, float32, as they lie in a region of the picture: (h, w, c) in [0, 1].
+    """Masks (s, s, c <= 4) of a crop, float32, warped into a region of the picture: (h, w, c) in [0, 1].
 
-    They are 0 outside the crop, whatever stands at its edge.
+    They are 0 outside the crop, even where they are 1 at its edge.
     """
     reduced, to_crop, _ = _reduce(mask, affine, int(affine_scale(affine) / 1.25))
     warped = np.clip(_warp_back(reduced, to_crop, region, cv2.INTER_CUBIC), 0, 1)
@@ -141,14 +142,14 @@ def paste_mask(mask: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarr
 
 
 def _reduce(crop: np.ndarray, affine: np.ndarray, reduction: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """A crop averaged down by a whole number, which is exact, the transform to it from the picture, and the number."""
+    """A crop box-filtered down by an integer factor, the transform from the picture to it, and the factor."""
     if reduction < 2:
         return crop, affine, 1
     size = math.ceil(crop.shape[0] / reduction)
     pad = size * reduction - crop.shape[0]
     crop = cv2.copyMakeBorder(crop, 0, pad, 0, pad, cv2.BORDER_REPLICATE)
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    return crop, _compose(_resizing(reduction, reduction)[:2], affine), reduction
+    return crop, _compose(_scaling(1 / reduction, 1 / reduction)[:2], affine), reduction
 
 
 def _warp_back(crop: np.ndarray, affine: np.ndarray, region: Region, interpolation: int) -> np.ndarray:
@@ -170,10 +171,8 @@ def _lands_on(affine: np.ndarray, shape: tuple[int, int], target: tuple[int, ...
     return (x >= -0.5) & (x <= target[1] - 0.5) & (y >= -0.5) & (y <= target[0] - 0.5)
 
 
-def _resizing(fx: float, fy: float, inverse: bool = False) -> np.ndarray:
-    """(3, 3): from a picture enlarged fx and fy times to the picture; with `inverse`, from one reduced so."""
-    if not inverse:
-        fx, fy = 1 / fx, 1 / fy
+def _scaling(fx: float, fy: float) -> np.ndarray:
+    """(3, 3): scales coordinates fx and fy times, keeping the outer edge of the first pixel in place."""
     return np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
 
 

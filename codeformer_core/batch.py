@@ -29,7 +29,7 @@ class BatchConfig:
     background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
     mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
     overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
-    settings: dict[str, Any] = field(default_factory=dict)  # JSON values; when they change a picture is done again
+    settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
 
     def __post_init__(self):
         if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in FORMATS:
@@ -64,11 +64,15 @@ class _Opened(NamedTuple):
     target: Path
 
 
-def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
-    """The pictures that the inputs name, with their reports' places below `out`. ValueError if there are none."""
+def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
+    """The pictures that the inputs name, with their reports' places below `out`, and what was wrong with inputs."""
     found = find_pictures(inputs, exclude=out)
     # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
-    return [Job(source=path, relative=name, report=out / name.with_name(f"{name.name}.json")) for path, name in found]
+    jobs = [
+        Job(source=path, relative=relative, report=out / relative.with_name(f"{relative.name}.json"))
+        for path, relative in found.pictures
+    ]
+    return jobs, found.problems
 
 
 def is_done(job: Job, config: BatchConfig) -> bool:
@@ -93,7 +97,7 @@ def restore_files(
     """
     waiting = list(reversed(jobs))
     originals = {job.source.resolve() for job in jobs}
-    sources: dict[Path, Path] = {}  # result to source, to find out results of one name
+    sources: dict[Path, Path] = {}  # result to source, to detect name collisions
     while waiting:
         chunk: list[_Opened] = []
         pixels = 0

@@ -32,6 +32,11 @@ class CFTWeights:
         if self.mask is not None and (self.mask.ndim != 4 or self.mask.shape[1] != 1):
             raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {tuple(self.mask.shape)}")
 
+    def tensors(self) -> list[Tensor]:
+        """Those of the weights and the mask that hold one value, or one mask, per face: (b, ...)."""
+        weights = [*(self.w.values() if isinstance(self.w, Mapping) else [self.w]), self.outside, self.mask]
+        return [weight for weight in weights if isinstance(weight, Tensor) and weight.ndim > 0]
+
     def at(self, size: int) -> Weight:
         """w at one scale: a float, or a tensor that broadcasts with (b, c, size, size)."""
         w = _per_face(self.w.get(size, 0.0) if isinstance(self.w, Mapping) else self.w)

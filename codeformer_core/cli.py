@@ -48,13 +48,13 @@ def _restore(args: argparse.Namespace) -> int:
 
     from .batch import BatchConfig, find_jobs, is_done, restore_files
     from .faces import FaceSelection
-    from .models import USAGE, Usage, default_model, model_path
+    from .models import default_model, model_path, model_usage
     from .reports import stamp
     from .restorer import RestoreConfig
 
     model = default_model() if args.model is None else args.model
-    path = model_path(model, accept_licence=args.accept_license, offline=args.offline)
-    usage = USAGE.get(model, Usage())
+    path = model_path(model, accept_license=args.accept_license, offline=args.offline)
+    usage = model_usage(model, path)
     selection = FaceSelection(
         min_size=args.min_size, max_size=args.max_size, max_faces=args.max_faces, order=args.order, only=args.faces
     )
@@ -74,6 +74,9 @@ def _restore(args: argparse.Namespace) -> int:
         "model": stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }
+    for name in ("detector", "parser"):
+        if (file := Path(getattr(args, name) or "")).is_file():
+            settings[name] = stamp(file)
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=_folder(args.output),
@@ -85,16 +88,15 @@ def _restore(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         settings=settings,
     )
-    jobs = find_jobs(args.inputs, args.output)
+    jobs, failures = find_jobs(args.inputs, args.output)
     todo = [job for job in jobs if args.overwrite or not is_done(job, batch)]
     if len(todo) < len(jobs):
         logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
     if not todo:
-        return 0
+        return _end(failures)
     restorer = _load_restorer(args, path, config)
     logger.info("%s to restore with %s, w = %g", _count(len(todo), "picture"), path.name, config.w)
     done = faces = 0
-    failures = []
     try:
         with logging_redirect_tqdm(), tqdm(total=len(todo), unit="picture", disable=args.quiet or None) as bar:
 
@@ -113,8 +115,14 @@ def _restore(args: argparse.Namespace) -> int:
     finally:
         counts = done, _count(len(todo), "picture"), _count(faces, "face")
         logger.info("%d of %s done, %s restored, in %s", *counts, args.output)
-        for message in failures:
-            _complain(message)
+        code = _end(failures)
+    return code
+
+
+def _end(failures: list[str]) -> int:
+    """Say what failed; the exit code."""
+    for message in failures:
+        _complain(message)
     return EXIT_ERROR if failures else 0
 
 
@@ -131,7 +139,7 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     from .restorer import FaceRestorer
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    download = {"accept_licence": args.accept_license, "offline": args.offline}
+    download = {"accept_license": args.accept_license, "offline": args.offline}
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -163,17 +171,18 @@ def _degrade(args: argparse.Namespace) -> int:
     from .find_pictures import find_pictures
     from .image_files import PictureError, read_picture, write_picture
 
-    config = getattr(degradation, args.level.upper())
+    config = degradation.LEVELS[args.level]
     ranges = {name: getattr(args, name) for name in ("blur_sigma", "downscale", "noise", "jpeg_quality")}
     config = replace(config, **{name: tuple(pair) for name, pair in ranges.items() if pair is not None})
     if args.seed < 0:
         raise ValueError(f"--seed is 0 or more, got {args.seed}")
     found = find_pictures(args.inputs, exclude=_folder(args.output))
-    originals = {path.resolve() for path, _ in found}
+    originals = {path.resolve() for path, _ in found.pictures}
     sources: dict[Path, Path] = {}  # result to source
-    failures = []
+    failures = found.problems
+    done = 0
     try:
-        for path, relative in tqdm(found, unit="picture", disable=args.quiet or None):
+        for path, relative in tqdm(found.pictures, unit="picture", disable=args.quiet or None):
             target = args.output / relative.with_suffix(".png")
             rng = degradation.degradation_rng(args.seed, zlib.crc32(relative.as_posix().encode()))
             drawn = degradation.sample_degradation(config, rng)
@@ -186,13 +195,13 @@ def _degrade(args: argparse.Namespace) -> int:
                     raise PictureError(f"{path}: its result would replace that of {sources[target]}; rename one")
                 picture = read_picture(path)
                 write_picture(target, degradation.degrade(picture.rgb, drawn), picture)
-            except PictureError as error:
+                done += 1
+            except ValueError as error:
                 failures.append(str(error))
     finally:
-        for message in failures:
-            _complain(message)
-    logger.info("%d of %s done, in %s", len(found) - len(failures), _count(len(found), "picture"), args.output)
-    return EXIT_ERROR if failures else 0
+        logger.info("%d of %s done, in %s", done, _count(len(found.pictures), "picture"), args.output)
+        code = _end(failures)
+    return code
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from .cft import CFTWeights, FuseBlock, Weight
 from .config import CodeFormerConfig, codeformer_config
+from .state_dicts import load_strictly, require
 from .vqgan import Encoder, Generator, VectorQuantizer
 
 
@@ -86,11 +88,16 @@ class CodeFormer(nn.Module):
         self.fuse_convs_dict = nn.ModuleDict({str(size): FuseBlock(channels[size]) for size in config.cft_sizes})
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> "CodeFormer":
-        """A network of the sizes that the state dict tells, which then shares its tensors; in eval mode."""
+    def from_state_dict(cls, state: Mapping[str, Tensor], known: Mapping[str, Any] | None = None) -> "CodeFormer":
+        """A network of the sizes that the state dict tells, which then shares its tensors; in eval mode.
+
+        `known` is a saved config for what shapes cannot tell: `n_heads` (64 channels a head without it).
+        Raises CheckpointError (a ValueError) for other networks, and for missing, unexpected or misshapen parameters.
+        """
+        require(state, "CodeFormer")
         with torch.device("meta"):
-            net = cls(codeformer_config(state))
-        net.load_state_dict(state, assign=True)
+            net = cls(codeformer_config(state, known))
+        load_strictly(net, state, "CodeFormer", assign=True)
         return net.eval()
 
     def predict_codes(self, lq: Tensor) -> CodePrediction:
@@ -113,6 +120,9 @@ class CodeFormer(nn.Module):
         weights = w if isinstance(w, CFTWeights) else CFTWeights(w=w)
         if isinstance(weights.w, Mapping) and not set(weights.w) <= set(self.config.cft_sizes):
             raise ValueError(f"this network has CFT at {self.config.cft_sizes}, w was given for {sorted(weights.w)}")
+        for weight in weights.tensors():
+            if weight.shape[0] not in (1, len(prediction.codes)):
+                raise ValueError(f"w has {weight.shape[0]} values for {len(prediction.codes)} faces; give one for each")
         z_q = self.quantize.look_up(prediction.codes)
         if adain:
             z_q = adaptive_instance_norm(z_q, prediction.features)
@@ -141,6 +151,6 @@ class CodeFormer(nn.Module):
 
 def adaptive_instance_norm(content: Tensor, style: Tensor) -> Tensor:
     """`content` (b, c, h, w) with each channel's mean and std of `style` (unbiased variance, eps 1e-5)."""
-    c_var, c_mean = torch.var_mean(content, (2, 3), keepdim=True)
-    s_var, s_mean = torch.var_mean(style, (2, 3), keepdim=True)
-    return (content - c_mean) * ((s_var + 1e-5) / (c_var + 1e-5)).sqrt() + s_mean
+    c_var, c_mean = torch.var_mean(content.float(), (2, 3), keepdim=True)  # float16 cannot hold every ratio
+    s_var, s_mean = torch.var_mean(style.float(), (2, 3), keepdim=True)
+    return ((content - c_mean) * ((s_var + 1e-5) / (c_var + 1e-5)).sqrt() + s_mean).to(content)

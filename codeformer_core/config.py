@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .state_dicts import CheckpointError
+
 
 @dataclass(frozen=True, kw_only=True)
 class VQConfig:
@@ -90,9 +92,15 @@ def vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | None = Non
     """The sizes of the autoencoder that a state dict holds.
 
     `known` gives what shapes cannot tell (`beta`, and `image_size` where there is no position embedding); without it
-    the published values are taken: beta 0.25 and 16 x 16 codes. KeyError or IndexError if it is another network.
+    the published values are taken: beta 0.25 and 16 x 16 codes. CheckpointError if parameters that tell are missing.
     """
-    known = known or {}
+    try:
+        return _vq_config(state, known or {})
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(f"its sizes cannot be told ({error!r}); is the checkpoint whole?") from error
+
+
+def _vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any]) -> VQConfig:
     kinds = _block_kinds(state, "encoder.blocks.")
     downs = [i for i, kind in enumerate(kinds) if kind == "down"]
     width = state["encoder.blocks.0.weight"].shape[0]
@@ -119,6 +127,8 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
     `known` is a saved config for what shapes cannot tell: `n_heads` (64 channels a head without it) and those of `vq`.
     """
     known = known or {}
+    if "ft_layers.0.linear1.weight" not in state:
+        raise CheckpointError("the transformer's parameters (ft_layers.0...) are missing; is the checkpoint whole?")
     dim = state["position_emb"].shape[1]
     cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
     return CodeFormerConfig(

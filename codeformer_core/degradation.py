@@ -62,6 +62,14 @@ PUBLISHED_SMALL = DegradationConfig(
 MILD = DegradationConfig(blur_sigma=(1.0, 3.0), downscale=(1.0, 4.0), noise=(0.0, 6.0), jpeg_quality=(65, 90))
 MEDIUM = DegradationConfig(blur_sigma=(3.0, 7.0), downscale=(4.0, 10.0), noise=(4.0, 12.0), jpeg_quality=(45, 75))
 HEAVY = DegradationConfig(blur_sigma=(7.0, 14.0), downscale=(10.0, 26.0), noise=(8.0, 20.0), jpeg_quality=(30, 55))
+LEVELS = {
+    "paper": PAPER,
+    "published_large": PUBLISHED_LARGE,
+    "published_small": PUBLISHED_SMALL,
+    "mild": MILD,
+    "medium": MEDIUM,
+    "heavy": HEAVY,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

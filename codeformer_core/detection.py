@@ -58,13 +58,13 @@ def load_detector(
     *,
     device: torch.device | str = "cpu",
     config: DetectorConfig | None = None,
-    accept_licence: bool = False,
+    accept_license: bool = False,
     offline: bool = False,
 ) -> Detector:
     """A detector by name (`DETECTORS`; the first is bundled, the second is downloaded) or by weights file.
 
     RetinaFace of either backbone is read from .safetensors or .pth, YuNet from OpenCV's .onnx (on the CPU only).
-    `accept_licence` and `offline` are for `fetch_published`. Raises ValueError (no such name, or a file of something
+    `accept_license` and `offline` are for `fetch_published`. Raises ValueError (no such name, or a file of something
     else) or FileNotFoundError.
     """
     config = config or DetectorConfig()
@@ -81,7 +81,7 @@ def load_detector(
     elif name_or_path == "retinaface_resnet50":
         from .download import fetch_published
 
-        path = fetch_published("retinaface_resnet50", accept_licence=accept_licence, offline=offline)
+        path = fetch_published("retinaface_resnet50", accept_license=accept_license, offline=offline)
     elif path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ValueError(
             f"no detector is called {str(name_or_path)!r}: give {' or '.join(DETECTORS)}, "

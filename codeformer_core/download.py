@@ -24,7 +24,7 @@ TIMEOUT = 30.0  # seconds without a byte
 WAITS = (1.0, 4.0)  # seconds before the second and the third try
 
 
-class LicenceNotAccepted(PermissionError):
+class LicenseNotAccepted(PermissionError):
     """The licence of a file restricts its use and has not been accepted."""
 
 
@@ -45,16 +45,16 @@ def fetch_published(
     name: str | PublishedFile,
     *,
     directory: str | Path | None = None,
-    accept_licence: bool = False,
+    accept_license: bool = False,
     offline: bool = False,
     progress: bool = True,
 ) -> Path:
     """The path of a published file, which is downloaded first if it is missing or damaged.
 
     `name` is a key of `PUBLISHED`, or a file of the caller's own; `directory` defaults to `weights_folder()`.
-    CODEFORMER_ACCEPT_LICENSE=1 and CODEFORMER_OFFLINE=1 do the same as `accept_licence` and `offline`.
+    CODEFORMER_ACCEPT_LICENSE=1 and CODEFORMER_OFFLINE=1 do the same as `accept_license` and `offline`.
     A file is hashed once, and the hash kept next to it as sha256sum writes it; later its size and date suffice.
-    Raises ValueError (no such name), LicenceNotAccepted, FileNotFoundError (offline) or DownloadError.
+    Raises ValueError (no such name), LicenseNotAccepted, FileNotFoundError (offline) or DownloadError.
     """
     if isinstance(name, str) and name not in PUBLISHED:
         raise ValueError(f"no published weights are called {name!r}: there are {', '.join(PUBLISHED)}")
@@ -66,9 +66,9 @@ def fetch_published(
     if offline or _is_set("CODEFORMER_OFFLINE"):
         raise FileNotFoundError(
             f"{path} {problem}, and downloads are switched off (--offline or CODEFORMER_OFFLINE): fetch {file.url} "
-            f"({file.licence}, {file.licence_url}) by hand and put it into {path.parent}"
+            f"({file.license}, {file.license_url}) by hand and put it into {path.parent}"
         )
-    _check_licence(file, accept_licence)
+    _check_licence(file, accept_license)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
@@ -91,9 +91,9 @@ def _is_set(variable: str) -> bool:
 
 
 def _check_licence(file: PublishedFile, accepted: bool) -> None:
-    terms = f"{file.filename} ({file.credit}) is under {file.licence}, {file.licence_url}"
-    if file.licence not in PERMISSIVE and not accepted and not _is_set("CODEFORMER_ACCEPT_LICENSE"):
-        raise LicenceNotAccepted(
+    terms = f"{file.filename} ({file.credit}) is under {file.license}, {file.license_url}"
+    if file.license not in PERMISSIVE and not accepted and not _is_set("CODEFORMER_ACCEPT_LICENSE"):
+        raise LicenseNotAccepted(
             f"{terms}, which allows non-commercial use only: read it, then accept it with --accept-license "
             "or CODEFORMER_ACCEPT_LICENSE=1"
         )

@@ -10,7 +10,7 @@ Order = Literal["size", "left_to_right", "top_to_bottom", "score", "centre"]
 Only = Literal["all", "largest", "centre"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One face in a picture: float32 pixels of the original picture, (0, 0) its top left corner.
 

@@ -2,36 +2,50 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .image_files import PICTURE_SUFFIXES
 
 
-def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> list[tuple[Path, Path]]:
+@dataclass(frozen=True)
+class Found:
+    """Pictures with their relative paths, and one line for each input, or picture, that had to be left out."""
+
+    pictures: list[tuple[Path, Path]]  # (path, relative path)
+    problems: list[str]
+
+
+def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> Found:
     """The pictures that files, folders (with all below them) and glob patterns name, each with its relative path.
 
     The relative path starts below the input folder, or where a pattern's wildcards start; a file has its name. In
     folders and patterns hidden files and other suffixes are passed over; a file that is named is taken whatever its
     suffix. The order is that of the inputs, then 2.png before 10.png; no file comes twice. `exclude` is a folder to
-    pass over where it lies below an input (the output folder, on a second run). ValueError for an input that yields
-    nothing, and for two pictures of one relative path, because one result would replace the other.
+    pass over where it lies below an input (the output folder, on a second run). Problems are an input that yields
+    nothing, and a second picture of one relative path, whose result would replace the first's; ValueError if there are
+    no pictures at all.
     """
     found: dict[Path, Path] = {}  # relative path to path
+    problems: list[str] = []
     seen: set[Path] = set()
     for name in inputs:
         hits = _hits(Path(name), exclude)
         if not hits:
             suffixes = " ".join(sorted(PICTURE_SUFFIXES))
-            raise ValueError(f"{name}: no picture there; give a file, a folder or a pattern with pictures ({suffixes})")
+            problems.append(f"{name}: no picture there; give a file, a folder or a pattern with pictures ({suffixes})")
         for path, relative in hits:
             resolved = path.resolve()
             if resolved not in seen and relative in found:
-                both = f"{found[relative]} and {path}"
-                raise ValueError(f"{both}: both results would be named {relative}; give a folder above both instead")
-            if resolved not in seen:
+                problems.append(
+                    f"{path}: its result would replace that of {found[relative]}; give a folder above both instead"
+                )
+            elif resolved not in seen:
                 found[relative] = path
                 seen.add(resolved)
-    return [(path, relative) for relative, path in found.items()]
+    if not found:
+        raise ValueError("; ".join(problems) or "no pictures were named")
+    return Found([(path, relative) for relative, path in found.items()], problems)
 
 
 def _hits(path: Path, exclude: Path | None) -> list[tuple[Path, Path]]:

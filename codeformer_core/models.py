@@ -1,10 +1,15 @@
 """Which checkpoint a model's name means, and how each published model is meant to be used."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checkpoint import checkpoint_info
+from .config import COLORIZATION, INPAINTING
 from .download import fetch_published, weights_folder
 from .published import PUBLISHED
+
+logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent / "assets" / "mini.safetensors"
 
@@ -31,7 +36,19 @@ def default_model() -> str:
     return "official" if (weights_folder() / PUBLISHED["official"].filename).is_file() else "mini"
 
 
-def model_path(name_or_path: str, *, accept_licence: bool = False, offline: bool = False) -> Path:
+def model_usage(name_or_path: str, path: Path) -> Usage:
+    """How a model is meant to be run: told by its name, or by the sizes of the network in its file."""
+    if name_or_path in USAGE:
+        return USAGE[name_or_path]
+    config = checkpoint_info(path).config
+    kind = {INPAINTING: "inpainting", COLORIZATION: "colorization"}.get(config, "official")  # pyright: ignore
+    if kind != "official":
+        usage = USAGE[kind]
+        logger.info("%s has the sizes of %s: w = %g, adain %s unless given", path.name, kind, usage.w, usage.adain)
+    return USAGE[kind]
+
+
+def model_path(name_or_path: str, *, accept_license: bool = False, offline: bool = False) -> Path:
     """The checkpoint of a name of `USAGE` (published weights are downloaded once), or the path itself.
 
     Raises FileNotFoundError for a file or name that there is not, and what `fetch_published` raises.
@@ -43,7 +60,7 @@ def model_path(name_or_path: str, *, accept_licence: bool = False, offline: bool
             )
         return BUNDLED
     if name_or_path in USAGE:
-        return fetch_published(name_or_path, accept_licence=accept_licence, offline=offline)
+        return fetch_published(name_or_path, accept_license=accept_license, offline=offline)
     path = Path(name_or_path).expanduser()
     if not path.is_file():
         known = ", ".join(USAGE)

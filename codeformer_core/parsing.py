@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .checkpoint import CheckpointError, identify, load_whole, read_state_dict
+from .checkpoint import naming, read_state_dict
 from .masks import soften_parsing
 from .pictures import to_network
+from .state_dicts import CheckpointError, identify, load_strictly
 
 SIZE = 512  # both nets were trained on faces of this side
 
@@ -45,7 +46,7 @@ def load_parser(
     name_or_path: str | Path,
     *,
     device: torch.device | str = "cpu",
-    accept_licence: bool = False,
+    accept_license: bool = False,
     offline: bool = False,
 ) -> FaceParser:
     """A parser by published name (`parsenet`, `bisenet`, downloaded with `fetch_published`) or from a file.
@@ -59,11 +60,12 @@ def load_parser(
     known = PUBLISHED.get(str(name_or_path))
     path = Path(name_or_path)
     if known is not None and known.kind == "parsing":
-        path = fetch_published(known, accept_licence=accept_licence, offline=offline)
+        path = fetch_published(known, accept_license=accept_license, offline=offline)
     state, _ = read_state_dict(path)
     kind = identify(state)
     if kind not in NOT_FACE:
         raise CheckpointError(f"{path}: holds a {kind}, expected a face parser (facexlib's ParseNet or BiSeNet)")
     net = build_parsenet() if kind == "ParseNet face parser" else build_bisenet()
-    load_whole(net, state, kind, path)
+    with naming(path):
+        load_strictly(net, state, kind)
     return FaceParser(net.to(device).eval().requires_grad_(False), kind)

@@ -83,7 +83,8 @@ def paste_faces(
     of the output's size, uint8, uint16 or float32 in [0, 1], says where anything may change. Outside the masks pixels
     come out exactly as they were.
     """
-    height, width = (n * upscale for n in check_picture(image).shape[:2])
+    image = check_picture(image)
+    height, width = (n * upscale for n in image.shape[:2])
     base = enlarge(image, upscale) if background is None else check_picture(background)
     if base.shape[:2] != (height, width):
         raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
@@ -100,38 +101,66 @@ def paste_faces(
     for patch in patches:
         affine = resized_affine(patch.affine, upscale)
         added = extend_picture(patch.restored - patch.detail * patch.crop, affine, (height, width))
-        region = crop_region(affine, len(patch.mask), (height, width))
-        placed.append(_Placed(added, patch.claims, patch.detail, affine, region))
-    placed.sort(key=lambda face: face.region)  # places are rounded region by region: the last one written counts
-    for face in placed:
-        for strip in _strips(face.region):
-            x0, y0, x1, y1 = strip
-            blended = _blend(to_float(base[y0:y1, x0:x1]), [f for f in placed if f.meets(strip)], strip)
+        region = x0, y0, x1, y1 = crop_region(affine, len(patch.mask), (height, width))
+        if x0 < x1 and y0 < y1:
+            placed.append(_Placed(added, patch.claims, patch.detail, affine, region))
+    for group in _groups(placed):
+        regions = np.array([face.region for face in group])
+        x0, y0, x1, y1 = (int(v) for v in (*regions[:, :2].min(0), *regions[:, 2:].max(0)))
+        for strip in _strips((x0, y0, x1, y1)):
+            rows, columns = slice(strip[1], strip[3]), slice(strip[0], strip[2])
+            change = _change(base, group, strip)
             if limit is not None:
-                before = to_float(base[y0:y1, x0:x1])
-                blended = before + (blended - before) * to_float(limit[y0:y1, x0:x1])[..., None]
-            out[y0:y1, x0:x1] = from_float(blended, base.dtype)
+                change *= to_float(limit[rows, columns])[..., None]
+            before = to_float(base[rows, columns])
+            blended = np.clip(before + change, np.minimum(before, 0), np.maximum(before, 1))
+            out[rows, columns] = from_float(blended, base.dtype)
     return out
 
 
-def _blend(base: np.ndarray, faces: list[_Placed], region: Region) -> np.ndarray:
-    """One region with all the faces that reach into it, each by its share: the face whose middle is nearer prevails."""
-    change = np.zeros_like(base)
-    total = np.full(base.shape[:2], 1e-12, np.float32)
-    reach = np.zeros(base.shape[:2], np.float32)
+def _groups(faces: list[_Placed]) -> list[list[_Placed]]:
+    """The faces in groups whose regions overlap, so that each picture region belongs to one group."""
+    groups: list[list[_Placed]] = []
+    for face in sorted(faces, key=lambda face: face.region):  # the order of the faces must not change the rounding
+        apart, joined = [], [face]
+        for group in groups:
+            if any(face.meets(other.region) for other in group):
+                joined = group + joined
+            else:
+                apart.append(group)
+        groups = [*apart, joined]
+    return groups
+
+
+def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> np.ndarray:
+    """What faces change in a strip (h, w, 3) of the picture; where they overlap, the nearer to its centre prevails."""
+    left, top, right, bottom = strip
+    change = np.zeros((bottom - top, right - left, 3), np.float32)
+    total = np.full(change.shape[:2], 1e-12, np.float32)
+    reach = np.zeros(change.shape[:2], np.float32)
     for face in faces:
-        mask, claim = np.moveaxis(paste_mask(face.claims, face.affine, region), -1, 0)
-        change += claim[..., None] * (paste_back(face.added, face.affine, region) - (1 - face.detail) * base)
-        total += claim
-        np.maximum(reach, mask, out=reach)
+        x0, y0, x1, y1 = (  # the part of the face that lies in the strip
+            max(face.region[0], left),
+            max(face.region[1], top),
+            min(face.region[2], right),
+            min(face.region[3], bottom),
+        )
+        if x0 >= x1 or y0 >= y1:
+            continue
+        here = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+        mask, claim = np.moveaxis(paste_mask(face.claims, face.affine, (x0, y0, x1, y1)), -1, 0)
+        target = paste_back(face.added, face.affine, (x0, y0, x1, y1))
+        change[here] += claim[..., None] * (target - (1 - face.detail) * to_float(base[y0:y1, x0:x1]))
+        total[here] += claim
+        reach[here] = np.maximum(reach[here], mask)
     change *= (reach / total)[..., None]
-    return np.clip(base + change, np.minimum(base, 0), np.maximum(base, 1))
+    return change
 
 
 def _closeness(size: int) -> np.ndarray:
-    """(size, size): 1 at the middle of the five landmarks, falling as a Gaussian; never quite 0."""
-    middle = template(size).mean(0)
-    x, y = (np.exp(-0.5 * ((np.arange(size) - m) / (0.2 * size)) ** 2) for m in middle)
+    """(size, size): 1 at the centre of the five landmarks, falling as a Gaussian; never quite 0."""
+    centre = template(size).mean(0)
+    x, y = (np.exp(-0.5 * ((np.arange(size) - c) / (0.2 * size)) ** 2) for c in centre)
     return np.maximum(np.outer(y, x), 1e-6)
 
 

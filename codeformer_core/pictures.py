@@ -9,10 +9,12 @@ WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.fl
 
 
 def check_picture(image: np.ndarray) -> np.ndarray:
-    """The picture itself if it is (h, w, 3) uint8, uint16 or float32; ValueError with its shape and dtype otherwise."""
+    """A picture (h, w, 3) of uint8, uint16 or float32 as it is, of another float as float32; ValueError otherwise."""
+    if image.dtype.kind == "f":
+        image = image.astype(np.float32, copy=False)
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype not in WHITE:
         raise ValueError(
-            f"a picture is a (h, w, 3) RGB array of uint8, uint16 or float32, got {image.shape} {image.dtype}"
+            f"a picture is a (h, w, 3) RGB array of uint8, uint16 or float, got {image.shape} {image.dtype}"
         )
     return image
 

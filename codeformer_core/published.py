@@ -16,8 +16,8 @@ class PublishedFile:
     size: int | None
     sha256: str | None
     kind: Kind
-    licence: str  # SPDX identifier, or the like
-    licence_url: str
+    license: str  # SPDX identifier, or the like
+    license_url: str
     credit: str
 
     def __post_init__(self):
@@ -41,11 +41,11 @@ _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download"
 
 _codeformer = partial(
     PublishedFile,
-    licence="S-Lab-1.0",
-    licence_url="https://github.com/sczhou/CodeFormer/blob/master/LICENSE",
+    license="S-Lab-1.0",
+    license_url="https://github.com/sczhou/CodeFormer/blob/master/LICENSE",
     credit="CodeFormer, Zhou et al., NeurIPS 2022",
 )
-_facexlib = partial(PublishedFile, licence="MIT", licence_url="https://github.com/xinntao/facexlib/blob/master/LICENSE")
+_facexlib = partial(PublishedFile, license="MIT", license_url="https://github.com/xinntao/facexlib/blob/master/LICENSE")
 
 PUBLISHED: dict[str, PublishedFile] = {
     file.name: file
@@ -100,8 +100,8 @@ PUBLISHED: dict[str, PublishedFile] = {
             url=f"{_FACEXLIB}/v0.2.2/parsing_parsenet.pth",
             size=85331193,
             sha256="3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
-            licence="CC-BY-NC-SA-4.0",
-            licence_url="https://github.com/chaofengc/PSFRGAN#license",
+            license="CC-BY-NC-SA-4.0",
+            license_url="https://github.com/chaofengc/PSFRGAN#license",
             credit="ParseNet of chaofengc/PSFRGAN, as distributed with facexlib",
         ),
         _facexlib(
@@ -118,8 +118,8 @@ PUBLISHED: dict[str, PublishedFile] = {
             url="https://github.com/xinntao/Real-ESRGAN/releases/download/v0.2.1/RealESRGAN_x2plus.pth",
             size=67061725,
             sha256="49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
-            licence="BSD-3-Clause",
-            licence_url="https://github.com/xinntao/Real-ESRGAN/blob/master/LICENSE",
+            license="BSD-3-Clause",
+            license_url="https://github.com/xinntao/Real-ESRGAN/blob/master/LICENSE",
             credit="Real-ESRGAN, Wang et al., ICCVW 2021",
         ),
     )

@@ -37,8 +37,9 @@ class RestoreConfig:
     batch_size: int = 4  # faces that go through the network together
 
     def __post_init__(self):
-        if not isinstance(self.w, CFTWeights):
-            CFTWeights(w=self.w)  # checks its range
+        weights = self.w if isinstance(self.w, CFTWeights) else CFTWeights(w=self.w)  # checks its range
+        if any(weight.shape[0] != 1 for weight in weights.tensors()):
+            raise ValueError("w in a RestoreConfig is for every face: a float, or CFTWeights without a batch of values")
         if self.upscale not in (1, 2, 3, 4):
             raise ValueError(f"upscale is 1, 2, 3 or 4, got {self.upscale}")
         if self.large_faces not in ("keep_detail", "skip"):
@@ -104,8 +105,9 @@ class FaceRestorer:
     ) -> Restoration | list[Restoration]:
         """One picture gives one `Restoration`; a batch (b, h, w, 3) or pictures of any sizes give a list.
 
-        Arrays or tensors. All faces share network batches. `faces`, `backgrounds` and `limits` (see `paste_faces`) have
-        one entry a picture. `progress(done, total)` is called as faces are restored, and may raise to stop.
+        They may be tensors; results are arrays. All faces share network batches. `faces`, which are then not selected
+        from, `backgrounds` and `limits` (see `paste_faces`) have one entry a picture. `progress(done, total)` is called
+        as faces are restored, and may raise to stop.
         """
         single = isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 3
         images = as_pictures(images)
@@ -144,9 +146,10 @@ class FaceRestorer:
             except ValueError as error:
                 logger.warning("a face at %s is left as it is: %s", face.box.round().tolist(), error)
                 continue
-            inside = inside_picture(affine, size, check_picture(image).shape[:2])
             crop = crop_face(image, affine, size)
-            aligned.append(AlignedFace(face=face, affine=affine, crop=crop, inside=inside, note=self._why_not(affine)))
+            inside = inside_picture(affine, size, image.shape[:2])
+            note = self._skip_note(affine) if inside.any() else "skipped: lies outside the picture"
+            aligned.append(AlignedFace(face=face, affine=affine, crop=crop, inside=inside, note=note))
         return aligned
 
     def as_aligned(self, image: np.ndarray) -> AlignedFace:
@@ -163,10 +166,10 @@ class FaceRestorer:
             crop=crop_face(image, affine, size),
             inside=np.ones((size, size), bool),
             mask=np.ones((size, size), np.float32),
-            note=self._why_not(affine),
+            note=self._skip_note(affine),
         )
 
-    def _why_not(self, affine: np.ndarray) -> str:
+    def _skip_note(self, affine: np.ndarray) -> str:
         if self.config.large_faces == "skip" and affine_scale(affine) < 1:
             size = self.net.config.vq.image_size
             return f"skipped: {size / affine_scale(affine):.0f} px wide, more than the network's {size} px"
@@ -180,36 +183,44 @@ class FaceRestorer:
 
         On a GPU that runs out of memory the batch is halved until it fits; a single face that does not fit is an error.
         """
-        weight = next(self.net.parameters())
         results = list(faces)
         todo = [i for i, face in enumerate(faces) if not face.note]
         done, batch = 0, self.config.batch_size
         while done < len(todo):
             chosen = todo[done : done + batch]
-            lq = to_network(np.stack([faces[i].crop for i in chosen]), weight.device, weight.dtype)
             try:
-                prediction = self.net.predict_codes(lq)
-                restored = from_network(self.net.decode(prediction, self.config.w, self.config.adain))
+                outputs = self._run(np.stack([faces[i].crop for i in chosen]))
             except torch.cuda.OutOfMemoryError:
-                if batch == 1:
+                if len(chosen) == 1:
                     raise
-                batch = max(len(chosen) // 2, 1)
+                outputs = None
+            if outputs is None:  # outside the handler, whose traceback would hold on to the memory
+                batch = len(chosen) // 2
                 torch.cuda.empty_cache()
                 logger.warning("out of GPU memory: going on with %d face(s) at a time", batch)
                 continue
-            codes, confidence = prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
-            for k, i in enumerate(chosen):
-                finished = self._finish(faces[i], restored[k])
-                results[i] = replace(faces[i], restored=finished, codes=codes[k], confidence=confidence[k])
+            for i, restored, codes, confidence in zip(chosen, *outputs, strict=True):
+                restored = self._match_colours(faces[i], restored)
+                results[i] = replace(faces[i], restored=restored, codes=codes, confidence=confidence)
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
         return results
 
-    def _finish(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
-        if self.config.keep_grey and is_grey(face.crop, face.inside):
-            return to_grey(restored)
-        return match_colour(restored, face.crop, self.config.colour_match, face.inside)
+    def _run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Faces (b, s, s, 3), their codes (b, n) and the confidence of these (b, n) for crops (b, s, s, 3)."""
+        weight = next(self.net.parameters())
+        prediction = self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
+        restored = from_network(self.net.decode(prediction, self.config.w, self.config.adain))
+        if not np.isfinite(restored).all():
+            raise ValueError(
+                f"the network gave values that are not finite in {weight.dtype}; use float32, or check the model"
+            )
+        return restored, prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
+
+    def _match_colours(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
+        restored = match_colour(restored, face.crop, self.config.colour_match, face.inside)
+        return to_grey(restored) if self.config.keep_grey and is_grey(face.crop, face.inside) else restored
 
     def paste(
         self,
@@ -243,7 +254,7 @@ class FaceRestorer:
         ]
         to_parse = [i for i, face in enumerate(faces) if face.mask is None]
         if self.parser is not None and to_parse:
-            parsed = self.parser.masks(np.stack([faces[i].restored for i in to_parse]))  # pyright: ignore
-            for i, mask in zip(to_parse, parsed, strict=True):
-                masks[i] = np.minimum(masks[i], mask)
+            for i in to_parse:  # one by one: parsing is light, and needs no more memory for a crowd
+                parsed = self.parser.masks(faces[i].restored[None])  # pyright: ignore[reportOptionalSubscript]
+                masks[i] = np.minimum(masks[i], parsed[0])
         return masks

@@ -9,11 +9,12 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .checkpoint import CheckpointError, for_inference, identify, load_whole, read_state_dict
+from .checkpoint import for_inference, naming, read_state_dict
 from .detection import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face
 from .facexlib_nets import RetinaFaceBackbone, batched_nms, build_retinaface
 from .pictures import WHITE
+from .state_dicts import CheckpointError, identify, load_strictly
 
 MEAN_BGR = np.array((104, 117, 123), np.float32)
 LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the two anchor sizes of each, in pixels
@@ -72,7 +73,8 @@ def load_retinaface(
             f"{path}: holds a {identify(state)}, expected RetinaFace with a MobileNet-0.25 or ResNet-50 backbone"
         )
     net = build_retinaface(backbone)
-    load_whole(net, state, f"RetinaFace ({backbone})", path)
+    with naming(path):
+        load_strictly(net, state, f"RetinaFace ({backbone})")
     return RetinaFaceDetector(for_inference(fuse_batch_norms(net), device=device), config=config)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from .blocks import AttnBlock, Downsample, ResBlock, Upsample, group_norm
 from .config import VQConfig, vq_config
+from .state_dicts import load_strictly, require
 
 
 class Encoder(nn.Module):
@@ -136,11 +138,16 @@ class VQAutoEncoder(nn.Module):
         self.generator = Generator(self.config)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> "VQAutoEncoder":
-        """A network of the sizes that the state dict tells, which then shares its tensors; in eval mode."""
+    def from_state_dict(cls, state: Mapping[str, Tensor], known: Mapping[str, Any] | None = None) -> "VQAutoEncoder":
+        """A network of the sizes that the state dict tells, which then shares its tensors; in eval mode.
+
+        `known` is a saved config for what shapes cannot tell: `image_size` and `beta` (16 x 16 codes, 0.25 without it).
+        Raises CheckpointError (a ValueError) for other networks, and for missing, unexpected or misshapen parameters.
+        """
+        require(state, "VQ autoencoder")
         with torch.device("meta"):
-            net = cls(vq_config(state))
-        net.load_state_dict(state, assign=True)
+            net = cls(vq_config(state, known))
+        load_strictly(net, state, "VQ autoencoder", assign=True)
         return net.eval()
 
     def forward(self, x: Tensor) -> Reconstruction:  # (b, 3, s, s) in [-1, 1]

@@ -65,7 +65,7 @@ def run(tmp_path, tiny_net, detector):
         config = BatchConfig(
             out=tmp_path / "out", settings={"w": w, "upscale": upscale, "format": suffix}, suffix=suffix, **options
         )
-        jobs = find_jobs(inputs, config.out)
+        jobs, _ = find_jobs(inputs, config.out)
         todo = [job for job in jobs if config.overwrite or not is_done(job, config)]
         return {o.job.relative.as_posix(): o for o in restore_files(todo, restorer, config)}
 

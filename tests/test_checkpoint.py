@@ -7,13 +7,13 @@ from safetensors.torch import save_file
 
 from codeformer_core import CodeFormer, load_codeformer
 from codeformer_core.checkpoint import (
-    CheckpointError,
     checkpoint_info,
     convert,
     load_vq_autoencoder,
     read_state_dict,
     save_checkpoint,
 )
+from codeformer_core.state_dicts import CheckpointError
 
 
 @pytest.fixture
@@ -44,6 +44,27 @@ def test_pth_is_unwrapped(tiny_net, tmp_path, wrap, legacy):
     torch.testing.assert_close(state, dict(tiny_net.state_dict()), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html>", b"\xff\xd8\xff\xe0 a JPEG", b"version https://git-lfs"])
+def test_what_is_no_pickle_is_not_called_dangerous(tmp_path, content):
+    (tmp_path / "page.pth").write_bytes(content * 100)
+    with pytest.raises(CheckpointError, match=r"page.pth: not a PyTorch checkpoint"):
+        load_codeformer(tmp_path / "page.pth")
+
+
+def test_nested_wrappers_are_taken_off(tmp_path):
+    torch.save({"state_dict": {"params_ema": {"module.a": torch.ones(1)}}}, tmp_path / "x.pth")
+    assert list(read_state_dict(tmp_path / "x.pth")[0]) == ["a"]
+
+
+def test_from_state_dict_says_what_is_wrong(tiny_net):
+    state = dict(tiny_net.state_dict())
+    with pytest.raises(CheckpointError, match="expected a CodeFormer"):
+        CodeFormer.from_state_dict({"params_ema": state})  # pyright: ignore[reportArgumentType]
+    for name in ("position_emb", "encoder.blocks.0.weight", "encoder.blocks.2.conv.weight", "ft_layers.1.norm1.bias"):
+        with pytest.raises(CheckpointError, match=r"expected a CodeFormer|told|missing"):
+            CodeFormer.from_state_dict({k: v for k, v in state.items() if k != name})
+
+
 def test_averaged_weights_are_preferred(tmp_path):
     torch.save({"params": {"a": torch.zeros(1)}, "params_ema": {"a": torch.ones(1)}}, tmp_path / "x.pth")
     assert read_state_dict(tmp_path / "x.pth")[0]["a"] == 1
@@ -72,7 +93,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
     (tmp_path / "bare.pth").write_bytes(pickle.dumps(Evil()))
     for name in ("evil.pth", "bare.pth"):
-        with pytest.raises(CheckpointError, match=rf"{name}: refused.*run code"):
+        with pytest.raises(CheckpointError, match=rf"{name}: refused.*could run code"):
             load_codeformer(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from codeformer_core import download
-from codeformer_core.download import PUBLISHED, DownloadError, LicenceNotAccepted, PublishedFile, fetch_published
+from codeformer_core.download import PUBLISHED, DownloadError, LicenseNotAccepted, PublishedFile, fetch_published
 
 BODY = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -74,8 +74,8 @@ def file(server: Server) -> PublishedFile:
         size=len(BODY),
         sha256=SHA256,
         kind="restoration",
-        licence="MIT",
-        licence_url="https://example.org/licence",
+        license="MIT",
+        license_url="https://example.org/licence",
         credit="nobody",
     )
 
@@ -107,7 +107,7 @@ def test_file_put_there_by_hand_is_used_and_hashed_once(
     hashed = []
     monkeypatch.setattr(download, "_sha256", lambda path: hashed.append(path) or SHA256)
     (tmp_path / "weights.pth").write_bytes(BODY)
-    locked = replace(file, licence="S-Lab-1.0")  # whoever has the file has seen its licence
+    locked = replace(file, license="S-Lab-1.0")  # whoever has the file has seen its licence
     for _ in range(3):
         fetch_published(locked, directory=tmp_path)
     assert len(hashed) == 1
@@ -257,7 +257,7 @@ assert not unwanted, unwanted
 import pooch, requests, filelock, tqdm
 file = download.PublishedFile(
     name="test", url=sys.argv[1], size=int(sys.argv[2]), sha256=sys.argv[3],
-    kind="vqgan", licence="MIT", licence_url="https://example.org", credit="nobody",
+    kind="vqgan", license="MIT", license_url="https://example.org", credit="nobody",
 )
 print("ready", flush=True)
 sys.stdin.readline()
@@ -293,9 +293,9 @@ def test_two_processes_fetch_once_and_importing_imports_no_network(server: Serve
 
 
 def test_licence_is_shown_before_the_first_byte(server: Server, file: PublishedFile, tmp_path: Path):
-    with pytest.raises(LicenceNotAccepted, match="--accept-license or CODEFORMER_ACCEPT_LICENSE=1") as error:
-        fetch_published(replace(file, licence="S-Lab-1.0"), directory=tmp_path / "new")
-    for part in ("weights.pth", "S-Lab-1.0", file.licence_url):
+    with pytest.raises(LicenseNotAccepted, match="--accept-license or CODEFORMER_ACCEPT_LICENSE=1") as error:
+        fetch_published(replace(file, license="S-Lab-1.0"), directory=tmp_path / "new")
+    for part in ("weights.pth", "S-Lab-1.0", file.license_url):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
     assert server.requests == 0
@@ -303,7 +303,7 @@ def test_licence_is_shown_before_the_first_byte(server: Server, file: PublishedF
 
 
 def test_licence_is_accepted_by_the_flag(file: PublishedFile, tmp_path: Path):
-    assert fetch_published(replace(file, licence="S-Lab-1.0"), directory=tmp_path, accept_licence=True).exists()
+    assert fetch_published(replace(file, license="S-Lab-1.0"), directory=tmp_path, accept_license=True).exists()
 
 
 @pytest.mark.parametrize(("value", "accepted"), [("1", True), ("true", True), ("0", False), ("", False)])
@@ -311,11 +311,11 @@ def test_licence_is_accepted_by_the_environment(
     file: PublishedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, accepted: bool
 ):
     monkeypatch.setenv("CODEFORMER_ACCEPT_LICENSE", value)
-    file = replace(file, licence="S-Lab-1.0")
+    file = replace(file, license="S-Lab-1.0")
     if accepted:
         assert fetch_published(file, directory=tmp_path).exists()
     else:
-        with pytest.raises(LicenceNotAccepted):
+        with pytest.raises(LicenseNotAccepted):
             fetch_published(file, directory=tmp_path)
 
 
@@ -367,7 +367,7 @@ def test_published_files():
 
 @pytest.mark.parametrize("name", ["official", "inpainting", "colorization", "vqgan", "parsenet"])
 def test_non_commercial_weights_need_acceptance(server: Server, name: str, tmp_path: Path):
-    with pytest.raises(LicenceNotAccepted, match="non-commercial"):
+    with pytest.raises(LicenseNotAccepted, match="non-commercial"):
         fetch_published(replace(PUBLISHED[name], url=server.url), directory=tmp_path)
     assert server.requests == 0
 

@@ -3,7 +3,7 @@
 import pytest
 
 from codeformer_core import models
-from codeformer_core.download import LicenceNotAccepted
+from codeformer_core.download import LicenseNotAccepted
 from codeformer_core.models import USAGE, default_model, model_path
 from codeformer_core.published import PUBLISHED
 
@@ -58,7 +58,7 @@ def test_another_name_is_refused_with_those_that_there_are(name):
 
 @pytest.mark.parametrize("name", ["official", "inpainting", "colorization"])
 def test_published_weights_want_their_licence_accepted_and_downloads_allowed(name):
-    with pytest.raises(LicenceNotAccepted, match=r"S-Lab-1\.0"):
+    with pytest.raises(LicenseNotAccepted, match=r"S-Lab-1\.0"):
         model_path(name)
     with pytest.raises(FileNotFoundError, match="offline"):
-        model_path(name, accept_licence=True, offline=True)
+        model_path(name, accept_license=True, offline=True)

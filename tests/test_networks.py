@@ -47,6 +47,17 @@ def test_w_out_of_range_is_refused(tiny_net, lq, w):
         tiny_net.restore(lq, w)
 
 
+def test_w_for_another_number_of_faces_is_refused(tiny_net, lq):
+    for w in (torch.zeros(3), CFTWeights(w=1.0, mask=torch.zeros(3, 1, 8, 8))):
+        with pytest.raises(ValueError, match="3 values for 2 faces"):
+            tiny_net.restore(lq, w)
+
+
+def test_adain_in_half_precision_stays_finite():
+    style = 100 * torch.randn(1, 2, 4, 4)
+    assert adaptive_instance_norm(torch.ones(1, 2, 4, 4).half(), style.half()).isfinite().all()
+
+
 def test_w_for_a_scale_without_cft_is_refused(tiny_net, lq):
     with pytest.raises(ValueError, match="CFT at"):
         tiny_net.restore(lq, CFTWeights(w={128: 1.0}))

@@ -1,0 +1,72 @@
+"""State dicts: unwrapping them, telling what network they belong to, and loading them strictly with one clear error."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+WRAPPERS = ("params_ema", "params", "state_dict")  # in this order: averaged weights are preferred
+
+# What a network is, told by parameter names that only it has ("name." is a prefix); the first row that fits.
+SIGNATURES = (
+    ("CodeFormer", ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight", "generator.")),
+    ("VQ autoencoder", ("quantize.embedding.weight", "encoder.blocks.0.weight", "generator.")),
+    ("PatchGAN discriminator", ("main.0.weight", "main.2.weight", "main.3.running_mean")),
+    ("GFPGAN", ("stylegan_decoder.",)),
+    ("RestoreFormer", ("quantize.embedding.weight", "post_quant_conv.weight")),
+    ("RetinaFace detector", ("ClassHead.0.conv1x1.weight",)),
+    ("ParseNet face parser", ("out_mask_conv.conv2d.weight",)),
+    ("BiSeNet face parser", ("cp.resnet.conv1.weight",)),
+    ("ESRGAN upscaler", ("conv_first.weight", "conv_body.weight")),
+    ("Stable Diffusion model", ("model.diffusion_model.",)),
+    ("VAE of a diffusion model", ("quant_conv.weight", "decoder.conv_in.weight")),
+)
+
+
+class CheckpointError(ValueError):
+    """Not the checkpoint that was wanted; the message says what it is and what to do."""
+
+
+def unwrap(content: Any) -> dict[str, Tensor]:
+    """The named tensors in what a checkpoint file holds, at any depth of `WRAPPERS`, without the prefix `module.`."""
+    while isinstance(content, Mapping) and (
+        wrapper := next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    ):
+        content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"holds a {type(content).__name__}, not a state dict of named tensors")
+    state = {str(name).removeprefix("module."): t for name, t in content.items() if isinstance(t, Tensor)}
+    if not state:
+        raise CheckpointError("holds no named tensors; give a checkpoint with a state dict")
+    return state
+
+
+def identify(state: Mapping[str, Tensor]) -> str:
+    """What network a state dict belongs to, in words; "unknown network" if it is none of `SIGNATURES`."""
+    for kind, signs in SIGNATURES:
+        if all(any(name == s or (s.endswith(".") and name.startswith(s)) for name in state) for s in signs):
+            return kind
+    return "unknown network"
+
+
+def require(state: Mapping[str, Tensor], kind: str) -> None:
+    """CheckpointError unless a state dict is of the network `kind`."""
+    if (found := identify(state)) != kind:
+        first = repr(next(iter(state))) if state else "none"
+        raise CheckpointError(f"holds a {found} ({len(state)} entries, first {first}), expected a {kind}")
+
+
+def load_strictly(net: nn.Module, state: Mapping[str, Tensor], kind: str, *, assign: bool = False) -> None:
+    """Load every parameter; one CheckpointError of one line names the first that do not fit."""
+    expected = net.state_dict()
+    problems = [f"missing {name}" for name in expected if name not in state]
+    problems += [f"unexpected {name}" for name in state if name not in expected]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(t.shape)}"
+        for name, t in expected.items()
+        if name in state and state[name].shape != t.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise CheckpointError(f"not a whole {kind} checkpoint: {'; '.join(problems[:4])}{more}")
+    net.load_state_dict(state, assign=assign)
