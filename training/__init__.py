@@ -1,0 +1,1 @@
+"""Training of the three stages, on the networks of codeformer_core."""
