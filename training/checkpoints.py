@@ -1,0 +1,59 @@
+"""What a run needs to go on where it stopped, written whole or not at all."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from codeformer_core.state_dicts import CheckpointError
+from codeformer_core.whole_files import whole_file
+
+from .presets import TrainConfig
+
+# May change between two starts of a run: how long it is, and what does not touch the weights.
+FREE = ("steps", "warmup", "decay", "adversarial_from", "revive_until", "phases")
+FREE += ("save_every", "sample_every", "log_every")
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a run's state; a kill at any moment leaves the old file or the new one."""
+    with whole_file(path) as unfinished:
+        try:
+            torch.save(state, unfinished)
+        except RuntimeError as error:  # how torch.save reports a full disk
+            raise OSError(str(error).splitlines()[0]) from error
+
+
+def load_state(path: Path, config: TrainConfig, number: int) -> dict[str, Any] | None:
+    """The state of a run that was stopped, or None if there is none; CheckpointError if it was another run's."""
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); remove it to start the stage again") from error
+    then, now = json.loads(state["config"]), json.loads(run_json(config, number))
+    changed = [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
+    if changed:
+        raise CheckpointError(
+            f"{path}: is of a run with another config ({'; '.join(changed)}); give the same options, or another --out"
+        )
+    return state
+
+
+def run_json(config: TrainConfig, number: int) -> str:
+    """All of the config that a resumed run must share, as JSON."""
+    everything = asdict(config)
+    stage = everything.pop("stages")[number - 1]
+    for name in FREE:
+        stage.pop(name)
+    everything.pop("mixed_precision")
+    return json.dumps(everything | {f"stage.{name}": value for name, value in stage.items()})
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

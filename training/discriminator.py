@@ -1,0 +1,68 @@
+"""The patch discriminator of stages I and III (PatchGAN, Isola et al., arXiv 1611.07004)."""
+
+from itertools import pairwise
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as dist_nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module):
+    """One logit per overlapping patch: above 0 for real faces. Parameters are named as in the published checkpoint."""
+
+    def __init__(self, *, width: int = 64, n_downs: int = 4):
+        super().__init__()
+        widths = [width * min(2**i, 8) for i in range(n_downs)] + [width * min(2**n_downs, 8)]
+        blocks: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for i, (c_in, c) in enumerate(pairwise(widths), 1):
+            stride = 2 if i < n_downs else 1
+            blocks += [nn.Conv2d(c_in, c, 4, stride, padding=1, bias=False), BatchNorm(c), nn.LeakyReLU(0.2)]
+        blocks.append(nn.Conv2d(widths[-1], 1, 4, padding=1))
+        self.main = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:  # (b, 3, s, s) in [-1, 1] -> (b, 1, n, n)
+        return self.main(x)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over the batch of all processes, on any device (PyTorch's SyncBatchNorm needs a GPU)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c, h, w)
+        if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(input)
+        x = input.float()
+        mean = _mean_of_processes(x.mean((0, 2, 3)))
+        centred = x - mean[:, None, None]
+        var = _mean_of_processes(centred.square().mean((0, 2, 3)))
+        n = dist.get_world_size() * x.numel() // x.shape[1]
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(var * n / (n - 1), self.momentum or 0.0)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        scale = self.weight * (var + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(input.dtype)
+
+
+def _mean_of_processes(x: Tensor) -> Tensor:
+    return dist_nn.all_reduce(x) / dist.get_world_size()
+
+
+def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
+    """What the discriminator minimises, from its logits of real and restored faces.
+
+    "hinge" (Lim & Ye, arXiv 1705.02894), or "log": minus Eq. 2 of the paper, log D(real) + log(1 - D(fake)).
+    """
+    real, fake = real.float(), fake.float()
+    if kind == "hinge":
+        return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def adversarial_loss(kind: str, fake: Tensor) -> Tensor:
+    """What the restorer minimises, from the logits of its faces; "log" is the non-saturating form of Eq. 2."""
+    return -fake.float().mean() if kind == "hinge" else F.softplus(-fake.float()).mean()

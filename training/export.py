@@ -1,0 +1,107 @@
+"""Trained weights as safetensors that the core and the nodes load, with how they were trained in the metadata.
+
+python -m training.export RUN/stage3.safetensors MODEL.safetensors --half rewrites one in half precision, for shipping.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TypeVar
+
+from torch import nn
+
+from codeformer_core.checkpoint import naming, read_config, read_state_dict, save_checkpoint
+from codeformer_core.codeformer import CodeFormer
+from codeformer_core.config import CodeFormerConfig, VQConfig
+from codeformer_core.state_dicts import CheckpointError, load_strictly
+from codeformer_core.vqgan import VQAutoEncoder
+
+from .ablations import build_codeformer
+from .presets import TrainConfig
+
+logger = logging.getLogger(__name__)
+Net = TypeVar("Net", VQAutoEncoder, CodeFormer)
+
+
+def export(
+    path: Path,
+    net: nn.Module,
+    sizes: VQConfig | CodeFormerConfig,
+    config: TrainConfig,
+    number: int,
+    step: int,
+) -> None:
+    """Write a stage's averaged weights; the metadata says the preset, the stage's options and the step."""
+    stage = config.stage(number)
+    training = {
+        "preset": config.name,
+        "stage": str(number),
+        "step": str(step),
+        "steps": str(stage.steps),
+        "faces": str(step * stage.batch_size),
+        "seed": str(config.seed),
+        "stage_config": json.dumps(asdict(stage)),
+    }
+    save_checkpoint(path, net.state_dict(), sizes, training)
+
+
+def rewrite(source: Path, target: Path, *, half: bool) -> None:
+    """A checkpoint with its metadata under another name, in float16 if `half`."""
+    state, facts = read_state_dict(source)
+    with naming(source):
+        config = read_config(state, facts)
+    if half:
+        state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    save_checkpoint(target, state, config, facts)
+
+
+def stage_path(out: Path, number: int) -> Path:
+    """Where a run in `out` leaves what stage `number` learnt."""
+    return out / f"stage{number}.safetensors"
+
+
+def load_autoencoder(path: Path, config: TrainConfig) -> VQAutoEncoder:
+    """What stage I learnt, for the next stages; CheckpointError says how to get it, or what does not fit."""
+    return _load(VQAutoEncoder(config.model.vq), path, 1)
+
+
+def load_predictor(path: Path, config: TrainConfig) -> CodeFormer:
+    """What stage II learnt, for stage III; CheckpointError as in `load_autoencoder`."""
+    return _load(build_codeformer(config, replace(config.model, cft_sizes=())), path, 2)
+
+
+def _load(net: Net, path: Path, number: int) -> Net:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: stage {number + 1} starts from stage {number}'s checkpoint, which is not there; "
+            f"run --stage {number} with this --out first, or --stage all"
+        )
+    state, facts = read_state_dict(path)
+    with naming(path):
+        load_strictly(net, state, f"stage {number}")
+    if facts.get("step") != facts.get("steps"):
+        logger.warning("%s: stage %d stopped at step %s of %s", path, number, facts.get("step"), facts.get("steps"))
+    return net.eval()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0, or 2 with one line that says what is wrong and what to do."""
+    parser = argparse.ArgumentParser("python -m training.export", description=__doc__)
+    parser.add_argument("source", type=Path, help="stage<N>.safetensors of a run")
+    parser.add_argument("target", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--half", action="store_true", help="float16: half the size")
+    args = parser.parse_args(argv)
+    try:
+        rewrite(args.source, args.target, half=args.half)
+    except (ValueError, OSError) as error:
+        logger.error("%s", error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

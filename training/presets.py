@@ -1,0 +1,238 @@
+"""What a training run is: frozen dataclasses, and the presets as Python objects."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from codeformer_core.config import COLORIZATION, INPAINTING, CodeFormerConfig, VQConfig
+from codeformer_core.degradation import PAPER as PAPER_DEGRADATION
+from codeformer_core.degradation import PUBLISHED_LARGE, PUBLISHED_SMALL, DegradationConfig
+
+from .augment import AugmentConfig
+from .perceptual import PerceptualName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of stage III with its own fidelity weight and degradations."""
+
+    until: int  # the first step that no longer belongs to it
+    w: float = 1.0
+    degradations: tuple[DegradationConfig, ...] = (PAPER_DEGRADATION,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One stage: how long, with which optimizer and which losses. The defaults are the paper's stage I."""
+
+    steps: int = 1_500_000
+    batch_size: int = 16  # faces a step, of all processes and accumulated batches together
+    degradations: tuple[DegradationConfig, ...] = (PAPER_DEGRADATION,)  # each sample draws one; unused in stage I
+    phases: tuple[Phase, ...] = ()  # of stage III; none = w 1 and `degradations` throughout
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    lr: float = 8e-5
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam
+    warmup: int = 0  # steps in which the learning rate rises linearly to `lr`
+    decay: int = 0  # last steps, in which it falls to `final_lr` as a half cosine
+    final_lr: float = 0.0  # as a share of `lr`
+    clip_norm: float = 0.0  # largest norm of all gradients together; 0 = not clipped
+    ema_decay: float = 0.995  # of the averaged weights, which are what is exported; 0 = the last weights
+
+    w_l1: float = 1.0
+    w_perceptual: float = 1.0
+    w_codebook: float = 1.0  # Eq. 3, stage I; its beta is in VQConfig
+    w_code: float = 0.5  # cross-entropy of Eq. 6, stages II and III
+    w_feature: float = 1.0  # distance to the code items of Eq. 6
+    w_adversarial: float = 0.8
+    adaptive: bool = True  # w_adversarial is times |gradient of image losses| / |gradient of adversarial loss|
+    adversarial: Literal["hinge", "log"] = "log"  # "log" is Eq. 2
+    adversarial_from: int = 0  # the step from which there is a discriminator
+    discriminator_lr: float | None = None  # None = `lr`
+
+    revive_every: int = 0  # steps after which unused code items are drawn anew from the encoder's outputs; 0 = never
+    revive_until: int = 0  # no more from this step on
+
+    save_every: int = 5000  # steps between checkpoints
+    sample_every: int = 5000  # steps between sample grids
+    log_every: int = 100  # steps that one point of the curves averages
+
+    def __post_init__(self):
+        if min(self.steps, self.batch_size, self.save_every, self.sample_every, self.log_every) < 1:
+            raise ValueError(f"steps, batch_size and the intervals are at least 1, got {self}")
+        if self.lr <= 0 or not 0 <= self.ema_decay < 1 or not 0 <= self.final_lr <= 1:
+            raise ValueError(f"wanted lr > 0, ema_decay in [0, 1) and final_lr in [0, 1], got {self}")
+        if self.warmup + self.decay > self.steps:
+            raise ValueError(
+                f"warmup {self.warmup} and decay {self.decay} are more than the stage's {self.steps} steps"
+            )
+        if self.adversarial not in ("hinge", "log"):
+            raise ValueError(f"adversarial is 'hinge' or 'log', got {self.adversarial!r}")
+        ends = [phase.until for phase in self.phases]
+        if ends != sorted(set(ends)) or (ends and ends[-1] < self.steps):
+            raise ValueError(f"phases end in rising order, the last at the stage's {self.steps} steps, got {ends}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole run: the networks, the three stages, and what they share."""
+
+    name: str
+    model: CodeFormerConfig = field(default_factory=CodeFormerConfig)
+    stages: tuple[StageConfig, StageConfig, StageConfig]
+    perceptual: PerceptualName = "vgg19"
+    discriminator_width: int = 64
+    discriminator_downs: int = 4
+    mixed_precision: Literal["no", "bf16"] = "no"
+    balance: bool = False  # faces of rare skin lightness are drawn more often
+    prediction: Literal["transformer", "cnn", "nearest"] = "transformer"  # Table 3 (b), (c)
+    no_codebook: bool = False  # Table 3 (a): encoder and decoder alone, trained to restore in stage I
+    train_decoder: bool = False  # Table 3 (d): stages II and III leave the decoder free
+    multi_scale: bool = False  # Table 7: the transformer also sees the encoder's next finer features
+    adain: bool = True  # stage III restores with it, as in use
+    seed: int = 0
+
+    def stage(self, number: int) -> StageConfig:
+        """The config of stage 1, 2 or 3."""
+        return self.stages[number - 1]
+
+
+PAPER = TrainConfig(
+    name="paper",
+    stages=(
+        StageConfig(),
+        StageConfig(steps=200_000),
+        StageConfig(steps=20_000, lr=2e-5),
+    ),
+)
+
+PUBLISHED = TrainConfig(
+    name="published",
+    stages=(
+        StageConfig(steps=1_600_000, batch_size=32, lr=7e-5, adversarial="hinge", adversarial_from=30_001),
+        StageConfig(steps=500_000, batch_size=32, lr=1e-4, degradations=(PUBLISHED_LARGE,)),
+        StageConfig(
+            steps=150_000,
+            batch_size=24,
+            lr=5e-5,
+            ema_decay=0.997,
+            adversarial="hinge",
+            w_adversarial=0.1,
+            adversarial_from=5_001,
+            phases=(  # large degradations first, then both kinds
+                Phase(until=75_000, degradations=(PUBLISHED_LARGE,)),
+                Phase(until=150_000, degradations=(PUBLISHED_LARGE, PUBLISHED_SMALL)),
+            ),
+        ),
+    ),
+)
+
+_LIGHT = AugmentConfig(tone=0.5)  # a small data set must not fix the tone of skin
+_MINI_COMMON = {
+    "batch_size": 4,
+    "lr": 3e-4,
+    "w_perceptual": 0.2,  # its gradients at the pixels are 20 to 70 times those of L1
+    "betas": (0.9, 0.99),
+    "warmup": 100,
+    "clip_norm": 1.0,
+    "ema_decay": 0.999,
+    "adversarial": "hinge",
+    "augment": _LIGHT,
+    "save_every": 200,
+    "sample_every": 500,
+    "log_every": 25,
+}
+MINI_DEGRADATION = DegradationConfig(
+    blur_sigma=(0.5, 15.0), downscale=(1.0, 30.0), noise=(0.0, 20.0), jpeg_quality=(30, 95)
+)
+# The default model that ships: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
+MINI = TrainConfig(
+    name="mini",
+    model=CodeFormerConfig(
+        vq=VQConfig(
+            image_size=256, width=32, ch_mult=(1, 1, 2, 2, 4), n_res_blocks=1, codebook_size=512, codebook_dim=128
+        ),
+        dim=256,
+        n_layers=6,
+        mlp_dim=512,
+        cft_sizes=(32, 64, 128),
+    ),
+    perceptual="efficientnet",
+    discriminator_width=32,
+    discriminator_downs=3,
+    mixed_precision="bf16",
+    balance=True,
+    stages=(
+        StageConfig(
+            **_MINI_COMMON,
+            steps=12_000,
+            decay=4_000,
+            final_lr=0.1,
+            w_adversarial=0.5,
+            adversarial_from=8_000,
+            revive_every=25,
+            revive_until=8_000,
+        ),
+        StageConfig(**_MINI_COMMON, steps=8_000, decay=4_000, final_lr=0.05, degradations=(MINI_DEGRADATION,)),
+        StageConfig(
+            **{**_MINI_COMMON, "lr": 2e-4},
+            steps=4_000,
+            decay=2_000,
+            final_lr=0.05,
+            w_adversarial=0.1,
+            adversarial_from=2_000,
+            degradations=(MINI_DEGRADATION,),
+        ),
+    ),
+)
+
+
+def with_steps(stage: StageConfig, steps: int) -> StageConfig:
+    """The stage in `steps` steps; what is counted in steps of its course is scaled along."""
+
+    def scaled(n: int) -> int:
+        return n * steps // stage.steps
+
+    return replace(
+        stage,
+        steps=steps,
+        warmup=scaled(stage.warmup),
+        decay=scaled(stage.decay),
+        adversarial_from=scaled(stage.adversarial_from),
+        revive_until=scaled(stage.revive_until),
+        phases=tuple(replace(phase, until=scaled(phase.until)) for phase in stage.phases),
+    )
+
+
+def _with_augment(config: TrainConfig, name: str, model: CodeFormerConfig, augment: AugmentConfig) -> TrainConfig:
+    """Inputs changed by `augment` from stage II on."""
+    first, second, third = config.stages
+    stages = (first, replace(second, augment=augment), replace(third, augment=augment))
+    return replace(config, name=name, model=model, stages=stages)
+
+
+COLOUR = _with_augment(
+    PUBLISHED, "colour", COLORIZATION, AugmentConfig(colour_jitter=0.3, grey=0.01)
+)  # colour enhancement
+COLORIZE = _with_augment(PUBLISHED, "colorize", COLORIZATION, AugmentConfig(grey=1.0))
+INPAINT = replace(_with_augment(PUBLISHED, "inpaint", INPAINTING, AugmentConfig(mask=1.0)), adain=False)
+
+
+def _codes(size: int) -> TrainConfig:
+    model = replace(PAPER.model, vq=replace(PAPER.model.vq, codebook_size=size))
+    return replace(PAPER, name=f"codes{size}", model=model)
+
+
+def _layers(n: int) -> TrainConfig:
+    return replace(PAPER, name=f"layers{n}", model=replace(PAPER.model, n_layers=n))
+
+
+ABLATIONS = (
+    replace(PAPER, name="no_codebook", no_codebook=True),
+    replace(PAPER, name="nearest", prediction="nearest"),
+    replace(PAPER, name="cnn", prediction="cnn"),
+    replace(PAPER, name="train_decoder", train_decoder=True),
+    *(_codes(size) for size in (384, 768, 1024)),
+    *(_layers(n) for n in (4, 9, 15)),
+    replace(PAPER, name="multi_scale", multi_scale=True),
+)
+PRESETS = {config.name: config for config in (PAPER, PUBLISHED, MINI, COLOUR, COLORIZE, INPAINT, *ABLATIONS)}

@@ -1,0 +1,309 @@
+"""Train a stage of a preset, or all three: python -m training.train --preset mini --stage all --data FACES --out RUN.
+
+The same command goes on where a run stopped. On several GPUs or machines: torchrun ... -m training.train ...
+"""
+
+import argparse
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from .adversary import Adversary
+from .averaging import WeightAverage, average_gradients, channels_last
+from .checkpoints import file_hash, load_state, run_json, save_state
+from .codebook import CodeUsage, count_codes, revive
+from .curves import Means, save_grid
+from .data import FaceFolder, SampleKey, face_loader
+from .export import export, load_autoencoder, load_predictor, stage_path
+from .group_norm import use_quick_norms
+from .perceptual import load_perceptual
+from .presets import PRESETS, StageConfig, TrainConfig, with_steps
+from .stage1 import StageOne
+from .stage2 import StageTwo
+from .stage3 import StageThree
+
+logger = logging.getLogger(__name__)
+Stage = StageOne | StageTwo | StageThree
+SAMPLES = 6  # faces in a sample grid
+
+
+def train_stage(
+    config: TrainConfig,
+    number: int,
+    folders: Sequence[Path],
+    out: Path,
+    accelerator: Accelerator,
+    *,
+    shares: Sequence[float] | None = None,
+    accumulate: int = 1,
+    workers: int = 0,
+    perceptual_weights: Path | None = None,
+    stop_at: int | None = None,
+) -> None:
+    """Run one stage to its end, or from where it stopped to its end; `stop_at` is a step at which to stop early.
+
+    Leaves in `out`: stage<number>.safetensors with the averaged weights, and stage<number>/ with what resuming needs,
+    TensorBoard's curves and sample grids. ValueError or OSError before the first step if something is missing.
+    """
+    stage_config, device = config.stage(number), accelerator.device
+    folder, is_main = out / f"stage{number}", accelerator.is_main_process
+
+    torch.manual_seed(config.seed * 10 + number)  # the random weights
+    perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
+    stage, origin = build_stage(config, number, perceptual, out)
+    net = channels_last(stage.net, device).train()
+    if device.type == "cpu":
+        use_quick_norms(net)
+    if not isinstance(stage, StageOne):
+        channels_last(stage.teacher.net, device)
+    average = WeightAverage(net, stage_config.ema_decay)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=stage_config.lr, betas=stage_config.betas)
+    adversary = Adversary(config, number).to(device)
+    usage = CodeUsage(config.model.vq.codebook_size, device)
+
+    step = 0
+    if state := load_state(folder / "resume.pt", config, number):
+        if state["origin"] != origin:
+            raise ValueError(
+                f"{folder}: began from another checkpoint of the stage before (it has been trained on since?); "
+                "remove this folder to begin again, or put that checkpoint back"
+            )
+        net.load_state_dict(state["net"])
+        average.net.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        adversary.load_state_dict(state["adversary"])
+        usage.counts.copy_(state["usage"])
+        step = state["step"]
+    if step >= stage_config.steps:
+        logger.info("stage %d is finished (%d steps), see %s", number, step, stage_path(out, number))
+        return
+
+    def save() -> None:
+        if not is_main:
+            return
+        state = {
+            "step": step,
+            "config": run_json(config, number),
+            "origin": origin,
+            "net": net.state_dict(),
+            "average": average.net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "adversary": adversary.state_dict(),
+            "usage": usage.counts,
+        }
+        export(stage_path(out, number), average.net, stage.exported_config, config, number, step)
+        save_state(folder / "resume.pt", state)
+
+    accelerator.wait_for_everyone()  # all have looked for an earlier state
+    if step == 0:
+        save()  # a full disk is found out before the first step
+    means = Means(device)
+    writer = SummaryWriter(str(folder / "curves"), purge_step=step) if is_main else None
+    first_step, began = step, time.monotonic()
+    end = min(stage_config.steps, stop_at or stage_config.steps)
+    progress = tqdm(total=stage_config.steps, initial=step, desc=f"stage {number}", unit="step", disable=not is_main)
+    while step < end:
+        phase_end, faces = faces_at(config, number, step, folders, shares)
+        batches = iter(
+            face_loader(
+                faces,
+                batch_size=stage_config.batch_size,
+                first_step=step,
+                rank=accelerator.process_index,
+                world=accelerator.num_processes,
+                accumulate=accumulate,
+                workers=workers,
+                pin_memory=device.type == "cuda",
+            )
+        )
+        while step < min(end, phase_end):
+            factor = learning_rate_factor(stage_config, step)
+            optimizer.param_groups[0]["lr"] = stage_config.lr * factor
+            adversary.optimizer.param_groups[0]["lr"] = adversary.lr * factor
+            optimizer.zero_grad()
+            adversary.optimizer.zero_grad()
+            z: list[Tensor] = []
+            for _ in range(accumulate):
+                batch = to_device(next(batches), device)
+                with accelerator.autocast():
+                    outcome = stage.losses(batch, step)
+                    loss, logs = adversary.backward(accelerator, stage, outcome, batch["hq"], step, accumulate)
+                if not math.isfinite(loss):
+                    names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
+                    raise FloatingPointError(
+                        f"the loss is {loss} at step {step} of stage {number}, with {names}; "
+                        f"the last checkpoint is whole: go on from it with a lower lr or --mixed-precision no"
+                    )
+                means.add(outcome.logs | logs)
+                if outcome.accuracy is not None:
+                    means.add_accuracy(outcome.accuracy, batch["level"])
+                if outcome.codes is not None and outcome.z is not None:
+                    usage.add(accelerator.reduce(count_codes(outcome.codes, len(usage.counts))))  # pyright: ignore
+                    z.append(outcome.z)
+            average_gradients(accelerator, trained)
+            norm = nn.utils.clip_grad_norm_(trained, stage_config.clip_norm or math.inf)
+            means.add({"gradient norm": norm})
+            if not norm.isfinite():
+                raise FloatingPointError(f"the gradient is {norm.item()} at step {step} of stage {number}")
+            optimizer.step()
+            adversary.step(accelerator, step)
+            average.update(net, step)
+            step += 1
+            # After the first step too: the random items lie far from what the encoder gives.
+            if stage_config.revive_every and (step == 1 or step % stage_config.revive_every == 0):
+                means.add({"codebook/used": usage.used, "codebook/perplexity": usage.perplexity})
+                if step <= stage_config.revive_until:
+                    items = [n.get_parameter("quantize.embedding.weight") for n in (net, average.net)]
+                    outputs = accelerator.gather(torch.cat(z))
+                    revive(items, usage.counts == 0, outputs, optimizer=optimizer, seed=config.seed, step=step)  # pyright: ignore
+                usage.reset()
+
+            progress.update()
+            if step % stage_config.log_every == 0 or step == end:
+                values = means.take(accelerator)
+                if writer is not None:
+                    for name, value in values.items():
+                        writer.add_scalar(name, value, step)
+                    writer.add_scalar("lr", optimizer.param_groups[0]["lr"], step)
+                shown = {k: f"{v:.3g}" for k, v in values.items() if "/" not in k}
+                rate = (step - first_step) * stage_config.batch_size / (time.monotonic() - began)
+                progress.set_postfix({**shown, "faces/s": f"{rate:.1f}"})
+            if is_main and (step % stage_config.sample_every == 0 or step == end):
+                save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, faces, device, accelerator)
+            if step % stage_config.save_every == 0 or step == end:
+                save()
+    progress.close()
+    if writer is not None:
+        writer.close()
+    accelerator.wait_for_everyone()
+
+
+def build_stage(config: TrainConfig, number: int, perceptual: nn.Module, out: Path) -> tuple[Stage, list[str]]:
+    """A stage's networks, begun from the stage before, and the hashes of the checkpoints that they come from."""
+    before = [stage_path(out, n) for n in range(1, number)]
+    if number == 1:
+        return StageOne(config, perceptual), []
+    autoencoder = load_autoencoder(before[0], config)
+    if number == 2:
+        return StageTwo(config, perceptual, autoencoder), [file_hash(path) for path in before]
+    predictor = load_predictor(before[1], config)
+    return StageThree(config, perceptual, autoencoder, predictor), [file_hash(path) for path in before]
+
+
+def faces_at(
+    config: TrainConfig, number: int, step: int, folders: Sequence[Path], shares: Sequence[float] | None
+) -> tuple[int, FaceFolder]:
+    """The faces of the phase that a step lies in, and where that phase ends."""
+    stage = config.stage(number)
+    phase = next((phase for phase in stage.phases if step < phase.until), None)
+    degradations = phase.degradations if phase else stage.degradations
+    faces = FaceFolder(
+        folders,
+        config.model.vq.image_size,
+        seed=config.seed * 10 + number,
+        degradation=degradations if number > 1 or config.no_codebook else None,
+        augment=stage.augment,
+        shares=shares,
+        balance=config.balance,
+    )
+    return (phase.until if phase else stage.steps), faces
+
+
+def learning_rate_factor(stage: StageConfig, step: int) -> float:
+    """The share of the learning rate at a step: a linear rise, a constant part, a half cosine at the end."""
+    if step < stage.warmup:
+        return (step + 1) / stage.warmup
+    left = stage.steps - step
+    if left >= stage.decay:
+        return 1.0
+    return stage.final_lr + (1 - stage.final_lr) * (1 - math.cos(math.pi * left / stage.decay)) / 2
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch on the device, pictures channels last."""
+    moved = {}
+    for name, value in batch.items():
+        layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
+        moved[name] = value.to(device, non_blocking=True, memory_format=layout)
+    return moved
+
+
+@torch.no_grad()
+def save_samples(
+    path: Path, stage: Stage, net: nn.Module, faces: FaceFolder, device: torch.device, accelerator: Accelerator
+) -> None:
+    """Restore the same few faces, spread over the folder, with the averaged weights."""
+    places = range(0, len(faces), -(-len(faces) // SAMPLES))
+    samples = [faces[SampleKey(0, slot, index)] for slot, index in enumerate(places)]
+    batch = {name: torch.stack([s[name] for s in samples]).to(device) for name in samples[0] if name in ("hq", "lq")}
+    save_grid(path, stage.rows(net, batch))  # pyright: ignore[reportArgumentType]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser("python -m training.train", description=__doc__)
+    parser.add_argument("--preset", required=True, choices=PRESETS, help="what to train, see training/presets.py")
+    parser.add_argument("--stage", default="all", choices=("1", "2", "3", "all"))
+    parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
+    parser.add_argument("--shares", type=float, nargs="+", help="how often each --data is drawn (default: by its size)")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
+    parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read and degrade faces")
+    parser.add_argument("--perceptual", help="vgg19, lpips, efficientnet or retinaface, in place of the preset's")
+    parser.add_argument("--perceptual-weights", type=Path, help="file of the perceptual network")
+    parser.add_argument("--mixed-precision", choices=("no", "bf16"))
+    parser.add_argument("--seed", type=int)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0, or 2 with one line that says what is wrong and what to do."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = PRESETS[args.preset]
+        numbers = (1, 2, 3) if args.stage == "all" else (int(args.stage),)
+        for name in ("perceptual", "mixed_precision", "seed"):
+            if getattr(args, name) is not None:
+                config = replace(config, **{name: getattr(args, name)})
+        if args.steps is not None:
+            if len(numbers) > 1:
+                raise ValueError("--steps is the length of one stage; give --stage 1, 2 or 3 with it")
+            stages = [with_steps(s, args.steps) if n in numbers else s for n, s in enumerate(config.stages, 1)]
+            config = replace(config, stages=tuple(stages))
+        on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+        accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=on_cpu)
+        for number in numbers:
+            train_stage(
+                config,
+                number,
+                args.data,
+                args.out,
+                accelerator,
+                shares=args.shares,
+                accumulate=args.accumulate,
+                workers=args.workers,
+                perceptual_weights=args.perceptual_weights,
+            )
+        accelerator.end_training()
+    except (ValueError, OSError, FloatingPointError) as error:
+        logger.error("%s", error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
