@@ -21,13 +21,9 @@ def plain(net: CodeFormer) -> CodeFormer:
     return net
 
 
-def _swish(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(x)
-
-
 def _res_block(self: ResBlock, x: Tensor) -> Tensor:
-    h = self.conv1(_swish(self.norm1(x)))
-    h = self.conv2(_swish(self.norm2(h)))
+    h = self.conv1(F.silu(self.norm1(x)))
+    h = self.conv2(F.silu(self.norm2(h)))
     if hasattr(self, "conv_out"):
         x = self.conv_out(x)
     return x + h

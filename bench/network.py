@@ -1,0 +1,42 @@
+"""How much faster the network is than its plain version, float32 at 512 px: `python -m bench.network`."""
+
+import argparse
+
+import torch
+
+from codeformer_core import CodeFormer, CodeFormerConfig
+from codeformer_core.checkpoint import for_inference
+
+from .measure import machine, median_ratio, print_seconds, take_turns
+from .plain import plain
+
+
+@torch.inference_mode()
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    net = CodeFormer(CodeFormerConfig())  # random weights: the time does not depend on their values
+    baseline = plain(net).eval()
+    net = for_inference(net)
+    lq = torch.rand(1, 3, 512, 512) * 2 - 1
+
+    print(machine())
+    for w in (0.5, 0.0):
+        difference = (net.restore(lq, w) - baseline.restore(lq, w)).abs().max().item()
+        runs = {
+            f"plain, w = {w}": lambda w=w: baseline.restore(lq, w),
+            f"codeformer_core, w = {w}": lambda w=w: net.restore(lq, w),
+        }
+        seconds = take_turns(runs, args.rounds)
+        print_seconds(seconds)
+        fastest = min(seconds[f"plain, w = {w}"]) / min(seconds[f"codeformer_core, w = {w}"])
+        print(f"{median_ratio(*seconds.values()):.2f} times as fast, {fastest:.2f} by the fastest runs")
+        print(f"the results differ by at most {difference:.1e}\n")
+
+
+if __name__ == "__main__":
+    main()
