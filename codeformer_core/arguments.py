@@ -76,7 +76,9 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add = faces.add_argument
     add("--detector", default="retinaface_mobile0.25", metavar="D",
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
-    add("--min-score", type=float, metavar="S", help="least score of a face, 0 to 1 (default 0.8)")
+    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
+    add("--detect-size", type=int, default=640, metavar="PX", help="the picture is searched with its short side scaled "
+        "to this; more finds smaller faces, 0 is the picture's own size (default 640)")  # fmt: skip
     add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")
     add("--min-size", type=float, default=0, metavar="PX", help="least short side of a face's box")
     add("--max-size", type=float, metavar="PX", help="greatest short side of a face's box")
@@ -124,6 +126,7 @@ def _add_degrade(commands: Any, common: OneLineParser) -> None:
     add("--level", default="paper", choices=LEVELS, metavar="L", help="what each picture's numbers are drawn from: "
         f"{', '.join(LEVELS)} (default paper)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="same seed and file name, same result (default 0)")
+    add("--overwrite", action="store_true", help="replace files in OUT")
     for name, kind, meaning in (
         ("blur-sigma", float, "standard deviation of the blur in pixels"),
         ("downscale", float, "how many times smaller"),

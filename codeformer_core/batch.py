@@ -15,7 +15,7 @@ from .reports import face_report, read_report, stamp, write_report
 from .restorer import AlignedFace, FaceRestorer
 from .whole_files import whole_file
 
-CHUNK_PICTURES, CHUNK_PIXELS = 8, 16_000_000  # held in memory together, so that their faces share network batches
+CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,8 @@ def is_done(job: Job, config: BatchConfig) -> bool:
     report = read_report(job.report)
     try:
         unchanged = report["inputs"] == _stamps(job, config) and report["settings"] == config.settings
-        return unchanged and (job.report.parent / report["output"]).is_file()
+        crops = not (config.save_crops and report["faces"]) or _crops(job).is_dir()
+        return unchanged and crops and (job.report.parent / report["output"]).is_file()
     except (OSError, PictureError, KeyError, TypeError):  # an input is missing, or it is no whole report of ours
         return False
 
@@ -99,29 +100,35 @@ def restore_files(
     originals = {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
     while waiting:
+        # Pictures are taken until their faces fill a network batch, and written as soon as these are restored.
         chunk: list[_Opened] = []
+        aligned: list[list[AlignedFace]] = []
         pixels = 0
-        while waiting and len(chunk) < CHUNK_PICTURES and pixels < CHUNK_PIXELS:
+        while waiting and sum(map(len, aligned)) < restorer.config.batch_size and pixels < CHUNK_PIXELS:
             job = waiting.pop()
             try:
-                opened = _open(job, config, originals)
+                opened = _open(job, restorer, config, originals)
                 if sources.setdefault(opened.target, job.source) != job.source:
                     other = sources[opened.target]
                     raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
             except PictureError as error:
                 yield Outcome(job=job, message=str(error), failed=True)
                 continue
+            rgb = opened.picture.rgb
+            faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
             chunk.append(opened)
-            pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
-        for opened, faces in zip(chunk, _restore_chunk(restorer, chunk, config, progress), strict=True):
+            aligned.append(faces)
+            pixels += rgb.shape[0] * rgb.shape[1]
+        restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
+        for opened, faces in zip(chunk, aligned, strict=True):
             try:
-                yield _write(opened, faces, restorer, config)
+                yield _write(opened, [next(restored) for _ in faces], restorer, config)
             except PictureError as error:
                 yield Outcome(job=opened.job, message=str(error), failed=True)
 
 
-def _open(job: Job, config: BatchConfig, originals: set[Path]) -> _Opened:
-    """Read a picture, and see where its result goes before any work is put into it."""
+def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
+    """Read a picture, and see that all that goes with it is right before any work is put into it."""
     picture = read_picture(job.source)
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
@@ -131,22 +138,9 @@ def _open(job: Job, config: BatchConfig, originals: set[Path]) -> _Opened:
         raise PictureError(f"{job.source}: its result would overwrite the input {target}; {elsewhere}")
     if target.exists() and not config.overwrite and "output" not in read_report(job.report):
         raise PictureError(f"{target}: is there already and is no result of {job.source}; {elsewhere}, or --overwrite")
+    _companion(config.background, job, picture, restorer.config.upscale)
+    _companion(config.mask, job, picture, 1)
     return _Opened(job=job, picture=picture, stamps=_stamps(job, config), target=target)
-
-
-def _restore_chunk(
-    restorer: FaceRestorer,
-    chunk: list[_Opened],
-    config: BatchConfig,
-    progress: Callable[[int, int], None] | None,
-) -> list[list[AlignedFace]]:
-    images = [opened.picture.rgb for opened in chunk]
-    if config.aligned:
-        aligned = [[restorer.as_aligned(image)] for image in images]
-    else:
-        aligned = [restorer.align(image, faces) for image, faces in zip(images, restorer.detect(images), strict=True)]
-    restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
-    return [[next(restored) for _ in faces] for faces in aligned]
 
 
 def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
@@ -165,7 +159,7 @@ def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, co
         image = restorer.paste(picture.rgb, faces, background, None if mask is None else mask[..., 0])
         write_picture(target, image, picture)
     if config.save_crops:
-        _write_crops(job.report.with_name(f"{job.report.stem}_faces"), faces)
+        _write_crops(_crops(job), faces)
     height, width = (n * upscale for n in picture.rgb.shape[:2])
     report = {
         "inputs": stamps,
@@ -202,6 +196,10 @@ def _companion_path(place: Path | None, job: Job) -> Path | None:
         if path.is_file():
             return path
     raise PictureError(f"{wanted}: no such file; the folder {place} needs one picture named as each input")
+
+
+def _crops(job: Job) -> Path:
+    return job.report.with_name(f"{job.report.stem}_faces")
 
 
 def _write_crops(folder: Path, faces: Sequence[AlignedFace]) -> None:

@@ -59,8 +59,8 @@ def load_vq_autoencoder(
 ) -> VQAutoEncoder:
     """As `load_codeformer`, for the autoencoder of stage I; takes the one out of a CodeFormer checkpoint too."""
     state, metadata = read_state_dict(path)
-    known = known_config(metadata)
     with naming(path):
+        known = known_config(metadata)
         if identify(state) == "CodeFormer":
             known = asdict(codeformer_config(state, known).vq)
             state = {k: v for k, v in state.items() if k.startswith(("encoder.", "quantize.", "generator."))}
@@ -130,7 +130,13 @@ def _read_pickle(path: Path) -> Any:
 
 def known_config(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The config that a file's metadata holds, as a dict; empty if there is none."""
-    return json.loads(metadata.get(CONFIG_KEY, "{}"))
+    try:
+        known = json.loads(metadata.get(CONFIG_KEY, "{}"))
+    except ValueError:
+        known = None
+    if not isinstance(known, dict) or not isinstance(known.get("vq", {}), dict):
+        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}")
+    return known
 
 
 def read_config(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> CodeFormerConfig | VQConfig | None:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 # Options that a result depends on besides those of the restorer's config; a change of them does a picture again.
 # Not the mask and the background: what counts there is the file that goes with the picture.
-SETTINGS = ("detector", "min_score", "parser", "aligned", "dtype", "format", "save_crops")
+SETTINGS = ("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +49,7 @@ def _restore(args: argparse.Namespace) -> int:
 
     from .batch import BatchConfig, find_jobs, is_done, restore_files
     from .faces import FaceSelection
+    from .memory import keep_freed_memory
     from .models import default_model, model_path, model_usage
     from .reports import stamp
     from .restorer import RestoreConfig
@@ -94,6 +96,8 @@ def _restore(args: argparse.Namespace) -> int:
         logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
     if not todo:
         return _end(failures)
+    _probe(args.output)
+    keep_freed_memory()
     restorer = _load_restorer(args, path, config)
     logger.info("%s to restore with %s, w = %g", _count(len(todo), "picture"), path.name, config.w)
     done = faces = 0
@@ -145,7 +149,7 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
-    search = DetectorConfig() if args.min_score is None else DetectorConfig(score_threshold=args.min_score)
+    search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
     net = load_codeformer(path, device=device, dtype=getattr(torch, args.dtype))
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
     parser = load_parser(args.parser, device=device, **download) if args.parser else None
@@ -162,6 +166,17 @@ def _folder(path: Path) -> Path:
     if any(place.is_file() for place in (path, *path.parents)):
         raise NotADirectoryError(f"{path}: cannot be a folder, a file has that name; choose another --output")
     return path
+
+
+def _probe(folder: Path) -> None:
+    """OSError if nothing can be written there, before any work is put into what is to be written."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot be written to ({error.strerror}); choose another --output", str(folder)
+        ) from error
 
 
 def _degrade(args: argparse.Namespace) -> int:
@@ -193,6 +208,8 @@ def _degrade(args: argparse.Namespace) -> int:
                     )
                 if sources.setdefault(target, path) != path:
                     raise PictureError(f"{path}: its result would replace that of {sources[target]}; rename one")
+                if target.exists() and not args.overwrite:
+                    raise PictureError(f"{target}: is there already; choose another --output, or --overwrite")
                 picture = read_picture(path)
                 write_picture(target, degradation.degrade(picture.rgb, drawn), picture)
                 done += 1

@@ -96,7 +96,7 @@ def vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | None = Non
     """
     try:
         return _vq_config(state, known or {})
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         raise CheckpointError(f"its sizes cannot be told ({error!r}); is the checkpoint whole?") from error
 
 
@@ -131,14 +131,17 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
         raise CheckpointError("the transformer's parameters (ft_layers.0...) are missing; is the checkpoint whole?")
     dim = state["position_emb"].shape[1]
     cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
-    return CodeFormerConfig(
-        vq=vq_config(state, known.get("vq")),
-        dim=dim,
-        n_heads=known.get("n_heads", max(dim // 64, 1)),
-        n_layers=1 + max(int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")),
-        mlp_dim=state["ft_layers.0.linear1.weight"].shape[0],
-        cft_sizes=tuple(sorted(cft)),
-    )
+    try:
+        return CodeFormerConfig(
+            vq=vq_config(state, known.get("vq")),
+            dim=dim,
+            n_heads=known.get("n_heads", max(dim // 64, 1)),
+            n_layers=1 + max(int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")),
+            mlp_dim=state["ft_layers.0.linear1.weight"].shape[0],
+            cft_sizes=tuple(sorted(cft)),
+        )
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"its sizes do not fit together ({error}); is the checkpoint whole?") from error
 
 
 def _block_kinds(state: Mapping[str, Tensor], prefix: str) -> list[str]:

@@ -30,8 +30,8 @@ class DetectorConfig:
     batch_size: int = 8  # pictures at once through the network
 
     def __post_init__(self):
-        if not 0 <= self.score_threshold < 1:
-            raise ValueError(f"score_threshold is {self.score_threshold}, expected 0 or more and less than 1")
+        if not 0.01 <= self.score_threshold < 1:  # below, every anchor is a face
+            raise ValueError(f"score_threshold is {self.score_threshold}, expected 0.01 or more and less than 1")
         if not 0 < self.nms_threshold <= 1:
             raise ValueError(f"nms_threshold is {self.nms_threshold}, expected more than 0 and at most 1")
         if self.short_side is not None and self.short_side < 32:
@@ -100,6 +100,8 @@ def as_pictures(images: Images) -> list[np.ndarray]:
 def _as_array(image: np.ndarray | Tensor) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image
+    if not isinstance(image, Tensor):
+        raise ValueError(f"a picture is an array or a tensor, got a {type(image).__name__}")
     image = image.detach().cpu()
     return (image.float() if image.is_floating_point() else image).numpy()
 

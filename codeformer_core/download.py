@@ -218,7 +218,10 @@ def _may_pass(error: "RequestException") -> bool:
 def _reason(error: "RequestException") -> str:
     if error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    told = str(error)
+    if "NameResolution" in told or "getaddrinfo" in told:
+        return "its host cannot be found; is there a network?"
+    return " ".join(f"{type(error).__name__}: {told}".split())[:200]
 
 
 def _sha256(path: Path) -> str:

@@ -66,6 +66,11 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], kind: str, *, ass
         for name, t in expected.items()
         if name in state and state[name].shape != t.shape
     ]
+    problems += [
+        f"{name} is {state[name].dtype}, expected floating point"
+        for name, t in expected.items()
+        if name in state and t.is_floating_point() and not state[name].is_floating_point()
+    ]
     if problems:
         more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise CheckpointError(f"not a whole {kind} checkpoint: {'; '.join(problems[:4])}{more}")

@@ -16,7 +16,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()
+        mode = unfinished.stat().st_mode  # a library may write through a private file of its own
         yield unfinished
+        unfinished.chmod(mode)
         os.replace(unfinished, path)
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error}); make room or choose another folder"

@@ -157,7 +157,7 @@ def test_a_damaged_file_in_the_middle_stops_nobody(tmp_path, run):
 
 
 def test_pictures_share_network_batches_across_chunks(tmp_path, run, detector, monkeypatch):
-    monkeypatch.setattr(batch, "CHUNK_PICTURES", 2)
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 2 * SIZE**2)
     for i in range(5):
         save(tmp_path / "in" / f"{i}.png", pixels(i) if i != 2 else DARK)
     outcomes = run(tmp_path / "in")
@@ -168,6 +168,18 @@ def test_pictures_share_network_batches_across_chunks(tmp_path, run, detector, m
         assert alone[f"{i}.png"].restored == 1
         difference = read_picture(tmp_path / "out" / f"{i}.png").rgb[:16] != pixels(i)[:16]
         assert not difference.any()
+
+
+def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny_net, detector):
+    for i in range(4):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    restorer = FaceRestorer(tiny_net, detector, RestoreConfig(batch_size=2))
+    jobs, _ = find_jobs([tmp_path / "in"], tmp_path / "out")
+    outcomes = restore_files(jobs, restorer, BatchConfig(out=tmp_path / "out"))
+    for _ in range(2):
+        next(outcomes)
+    assert detector.pictures == 2
+    assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
 
 
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):
@@ -219,7 +231,7 @@ def test_a_format_that_is_not_written_is_refused_at_once(tmp_path, suffix):
 @pytest.mark.parametrize("step", ["write_picture", "_write_crops", "face_report", "write_report"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device", "out")])
 def test_an_interrupted_run_leaves_whole_files_and_is_gone_on_with(tmp_path, run, monkeypatch, step, stop):
-    monkeypatch.setattr(batch, "CHUNK_PICTURES", 2)
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 1)
     for i in range(4):
         save(tmp_path / "in" / f"{i}.png", pixels(i))
     run(tmp_path / "in" / "2.png", w=0.1, save_crops=True)  # an older result, half replaced when it stops

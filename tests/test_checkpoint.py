@@ -181,6 +181,28 @@ def test_convert_keeps_values_and_metadata(tiny_net, saved, tmp_path):
     assert load_codeformer(tmp_path / "c.safetensors").config == tiny_net.config
 
 
+@pytest.mark.parametrize("config", ["[1]", "{", '{"vq": 5}', '{"n_heads": "x"}', '{"n_heads": 3}'])
+def test_a_config_that_makes_no_sense_is_one_error(tiny_net, tmp_path, config):
+    save_file(dict(tiny_net.state_dict()), tmp_path / "x.safetensors", {"codeformer_config": config})
+    for use in (load_codeformer, checkpoint_info, load_vq_autoencoder):
+        if use is load_vq_autoencoder and "n_heads" in config:
+            continue
+        with pytest.raises(CheckpointError, match=r"x.safetensors"):
+            use(tmp_path / "x.safetensors")
+
+
+def test_whole_numbers_in_place_of_floats_are_refused(tiny_net, tmp_path):
+    save_file({name: t.int() for name, t in tiny_net.state_dict().items()}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=r"is torch.int32, expected floating point"):
+        load_codeformer(tmp_path / "x.safetensors")
+
+
+def test_others_may_read_what_is_written(tiny_net, tmp_path):
+    (tmp_path / "usual").touch()
+    save_checkpoint(tmp_path / "x.safetensors", tiny_net.state_dict())
+    assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_nothing_half_written_stays(tiny_net, tmp_path, monkeypatch):
     def full(tensors, name, metadata):
         with open(name, "wb") as file:

@@ -17,6 +17,7 @@ from codeformer_core import batch, checkpoint, detection, whole_files
 from codeformer_core.arguments import LEVELS
 from codeformer_core.checkpoint import save_checkpoint
 from codeformer_core.cli import main
+from codeformer_core.restorer import FaceRestorer
 
 HEAD = np.ascontiguousarray(astronaut()[:224, 112:336])
 
@@ -291,10 +292,10 @@ def test_no_original_is_overwritten(restore, codeformer):
 def test_running_out_of_memory_is_one_line(restore, monkeypatch):
     for error, remedy in ((MemoryError(), "--upscale"), (torch.cuda.OutOfMemoryError("CUDA"), "--device cpu")):
 
-        def fail(*arguments, error=error):
+        def fail(*arguments, error=error, **named):
             raise error
 
-        monkeypatch.setattr(batch, "_restore_chunk", fail)
+        monkeypatch.setattr(FaceRestorer, "restore", fail)
         code, _, err = restore("in/face.png", "-o", "out")
         assert code == 2
         assert err[-1].startswith("codeformer: out of ")
@@ -314,9 +315,28 @@ def test_degrading_depends_on_the_name_and_the_seed_alone(codeformer):
     assert Image.open("a/face.png").size == (224, 224)
 
 
+def test_degrading_replaces_nothing_unless_told(codeformer):
+    Path("out").mkdir()
+    Path("out/face.png").write_bytes(b"another picture")
+    code, _, err = codeformer("degrade", "in/face.png", "-o", "out")
+    assert (code, Path("out/face.png").read_bytes()) == (2, b"another picture")
+    assert "--overwrite" in err[-1]
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_network_runs(restore, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr(FaceRestorer, "restore", lambda *_: pytest.fail("the network ran"))
+    code, _, err = restore("in/face.png", "-o", "out")
+    assert code == 2
+    assert err == ["codeformer: out: cannot be written to (Read-only file system); choose another --output"]
+
+
 def test_degrading_by_level_and_by_range(codeformer):
     def loss(*options: str) -> float:
-        assert codeformer("degrade", "in/face.png", "-o", "out", *options)[0] == 0
+        assert codeformer("degrade", "in/face.png", "-o", "out", "--overwrite", *options)[0] == 0
         return float(np.abs(np.asarray(Image.open("out/face.png")).astype(float) - HEAD).mean())
 
     assert loss("--level", "mild") < loss("--level", "medium") < loss("--level", "heavy")

@@ -9,6 +9,7 @@ import pytest
 import skimage.data
 import torch
 
+from codeformer_core.cft import CFTWeights
 from codeformer_core.faces import Face, FaceSelection
 from codeformer_core.restorer import FaceRestorer, RestoreConfig
 
@@ -340,3 +341,21 @@ def test_pictures_and_lists_that_do_not_fit_are_named(photo, identity_net, face_
 def test_settings_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=str(value)):
         RestoreConfig(**{name: value})
+
+
+def test_values_that_are_not_finite_are_an_error_and_no_face(photo, identity_net, face_at):
+    identity_net.change = lambda faces: faces * float("nan")
+    restorer = build(identity_net, FixedFaces())
+    aligned = restorer.align(photo, [face_at(224, 110, 100)])
+    with pytest.raises(ValueError, match="not finite"):
+        restorer.restore(aligned)
+
+
+def test_a_face_beside_the_picture_is_left_out_with_a_note(photo, identity_net, face_at):
+    (outside,) = build(identity_net, FixedFaces()).align(photo, [face_at(-900, -900, 100)])
+    assert "outside" in outside.note
+
+
+def test_weights_for_single_faces_are_refused_where_they_hold_for_all():
+    with pytest.raises(ValueError, match="every face"):
+        RestoreConfig(w=CFTWeights(w=torch.tensor([0.2, 0.8])))
