@@ -35,6 +35,7 @@ class CheckpointInfo:
     parameters: int
     dtypes: tuple[str, ...]
     metadata: dict[str, str]
+    problem: str  # why it does not load as that kind; empty if it does, or for other networks
 
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -150,6 +151,11 @@ def checkpoint_info(path: str | Path) -> CheckpointInfo:
     state, metadata = read_state_dict(path)
     with naming(path):
         config = read_config(state, metadata)
+    try:
+        build(state, metadata)
+        problem = ""
+    except CheckpointError as error:
+        problem = str(error)
     return CheckpointInfo(
         path=Path(path),
         kind=identify(state),
@@ -158,7 +164,15 @@ def checkpoint_info(path: str | Path) -> CheckpointInfo:
         parameters=sum(t.numel() for t in state.values()),
         dtypes=tuple(sorted({str(t.dtype).removeprefix("torch.") for t in state.values()})),
         metadata=metadata,
+        problem=problem,
     )
+
+
+def build(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> CodeFormer | VQAutoEncoder | None:
+    """The network of a state dict with its metadata, sharing its tensors; None if it is neither of the two."""
+    kinds = {"CodeFormer": CodeFormer, "VQ autoencoder": VQAutoEncoder}
+    cls = kinds.get(identify(state))
+    return None if cls is None else cls.from_state_dict(state, known_config(metadata))
 
 
 def save_checkpoint(
@@ -186,11 +200,7 @@ def convert(source: str | Path, target: str | Path) -> CheckpointInfo:
     """Rewrite a checkpoint as safetensors with its config in the metadata; float values are kept as they are."""
     state, metadata = read_state_dict(source)
     with naming(source):
-        config = read_config(state, metadata)
-        if isinstance(config, CodeFormerConfig):  # a damaged file is found out before anything is written
-            CodeFormer.from_state_dict(state, known_config(metadata))
-        elif isinstance(config, VQConfig):
-            VQAutoEncoder.from_state_dict(state, known_config(metadata))
+        net = build(state, metadata)  # a damaged file is found out before anything is written
     facts = {k: v for k, v in metadata.items() if k not in ("format", CONFIG_KEY)}
-    save_checkpoint(target, state, config, facts)
+    save_checkpoint(target, state, None if net is None else net.config, facts)
     return checkpoint_info(target)

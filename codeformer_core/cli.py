@@ -255,6 +255,8 @@ def describe(info: Any) -> str:
         cft = ", ".join(map(str, info.config.cft_sizes))
         lines.append(f"  CFT at {cft}" if cft else "  no CFT: w has no effect")
     lines += [f"  {key}: {value}" for key, value in sorted(info.metadata.items()) if key != "codeformer_config"]
+    if info.problem:
+        lines.append(f"  it will not load: {info.problem}")
     return "\n".join(lines) + "\n"
 
 

@@ -143,6 +143,7 @@ def test_a_checkpoint_that_is_not_whole_names_the_parameter(tiny_net, tmp_path, 
     save_file(state, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match=name):
         load_codeformer(tmp_path / "x.safetensors")
+    assert name in checkpoint_info(tmp_path / "x.safetensors").problem
 
 
 def test_a_codebook_that_does_not_fit_the_predictor_is_named(tiny_net, tmp_path):
@@ -175,6 +176,7 @@ def test_convert_keeps_values_and_metadata(tiny_net, saved, tmp_path):
     torch.save({"params_ema": tiny_net.state_dict()}, tmp_path / "a.pth")
     info = convert(tmp_path / "a.pth", tmp_path / "b.safetensors")
     assert (info.kind, info.tensors, info.dtypes) == ("CodeFormer", len(tiny_net.state_dict()), ("float32",))
+    assert info.problem == ""
     assert_same(load_codeformer(tmp_path / "b.safetensors"), tiny_net)
     convert(saved, tmp_path / "c.safetensors")
     assert checkpoint_info(tmp_path / "c.safetensors").metadata["steps"] == "7"
