@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from codeformer_core import CFTWeights, CodeFormer, CodeFormerConfig, VQAutoEncoder, VQConfig
 from codeformer_core.blocks import Upsample
@@ -131,6 +132,12 @@ def test_training_mode_gives_gradients_to_every_parameter(tiny_config, lq):
     (net.decode(predicted, 1.0).mean() + predicted.logits.square().mean()).backward()
     without = [name for name, p in net.named_parameters() if p.grad is None]
     assert without == []
+
+
+def test_no_channel_is_alone_in_its_group():
+    config = VQConfig(image_size=64, width=32, ch_mult=(1, 2, 4))
+    norms = [m for m in VQAutoEncoder(config).modules() if isinstance(m, nn.GroupNorm)]
+    assert {(m.num_channels, m.num_groups) for m in norms} == {(32, 16), (64, 32), (128, 32)}
 
 
 @pytest.mark.parametrize(
