@@ -18,6 +18,7 @@ from training.discriminator import Discriminator, adversarial_loss, discriminato
 from training.group_norm import ChannelsLastGroupNorm, use_quick_norms
 from training.perceptual import load_perceptual
 from training.presets import MINI, PAPER, PRESETS, Phase, StageConfig, with_steps
+from training.stage1 import StageOne
 from training.train import learning_rate_factor
 
 DATA = Path(__file__).parent / "data"
@@ -40,6 +41,19 @@ def test_discriminator_golden():
         out = net(torch.from_numpy(recipe["image"](1, 1)))
     golden = np.load(DATA / "discriminator.npz")["a/out"]
     np.testing.assert_array_less(np.abs(out.numpy() - golden), 1e-3 * (1 + np.abs(golden)))
+
+
+def test_faces_skip_the_codebook_less_and_less_often():
+    stage = replace(MINI.stage(1), unquantized_until=100, batch_size=8)
+    stage_one = StageOne(replace(MINI, stages=(stage, *MINI.stages[1:])), nn.Identity())
+    slots = torch.arange(8)
+    assert stage_one.skips_codebook(slots, 0).all()
+    assert not any(stage_one.skips_codebook(slots, step).any() for step in (100, 101, 5000))
+    shares = [
+        sum(stage_one.skips_codebook(slots, s).float().mean().item() for s in range(a, a + 25)) / 25 for a in (0, 75)
+    ]
+    assert shares[0] > 0.75 > 0.25 > shares[1]
+    assert torch.equal(stage_one.skips_codebook(slots, 50)[[5, 1]], stage_one.skips_codebook(slots[[5, 1]], 50))
 
 
 @pytest.mark.parametrize("kind", ["hinge", "log"])

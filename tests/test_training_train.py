@@ -17,6 +17,8 @@ from codeformer_core import CodeFormerConfig, VQConfig, load_codeformer
 from codeformer_core.checkpoint import load_vq_autoencoder, read_state_dict
 from codeformer_core.state_dicts import CheckpointError
 from training import train
+from training.curves import main as curves_main
+from training.curves import read_curves
 from training.export import main as export_main
 from training.export import stage_path
 from training.presets import MINI, PRESETS, StageConfig, TrainConfig
@@ -144,7 +146,16 @@ def test_grids_and_curves_are_written(trained):
         grid = cv2.imread(str(trained / f"stage{number}" / "samples" / "00000004.jpg"))
         assert grid is not None
         assert grid.shape == (rows * 32, 6 * 32, 3)
-        assert list((trained / f"stage{number}" / "curves").iterdir())
+        steps, values = read_curves(trained / f"stage{number}" / "curves")["accuracy" if number > 1 else "psnr"]
+        assert steps == [2, 4]
+        assert np.isfinite(values).all()
+
+
+def test_curves_are_drawn(trained, tmp_path):
+    assert curves_main([str(trained), str(tmp_path / "curves.png")]) == 0
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None
+    assert curves_main([str(tmp_path), str(tmp_path / "none.png")]) == 2
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_accumulated_batches_give_the_same_step(faces, tmp_path):

@@ -14,7 +14,7 @@ from codeformer_core.whole_files import whole_file
 from .presets import TrainConfig
 
 # May change between two starts of a run: how long it is, and what does not touch the weights.
-FREE = ("steps", "warmup", "decay", "adversarial_from", "revive_until", "phases")
+FREE = ("steps", "warmup", "decay", "adversarial_from", "unquantized_until", "revive_until", "phases")
 FREE += ("save_every", "sample_every", "log_every")
 
 

@@ -1,7 +1,13 @@
-"""What is seen of a run: curves for TensorBoard, and grids of sample faces."""
+"""What is seen of a run: curves for TensorBoard, and grids of sample faces.
 
+python -m training.curves RUN CURVES.png draws the curves of a run's stages in one picture.
+"""
+
+import argparse
+import logging
+import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +20,9 @@ from codeformer_core.whole_files import whole_file
 
 from .averaging import mean_of_processes
 
+logger = logging.getLogger(__name__)
 LEVELS = 5  # bins of degradation strength in which the accuracy is averaged
+DRAWN = ("psnr", "perceptual", "codebook/perplexity", "code", "accuracy")  # of each stage, those that it has
 
 
 class Means:
@@ -55,3 +63,56 @@ def save_grid(path: Path, rows: list[Tensor]) -> None:
     picture = Image.fromarray(((grid.clamp(-1, 1) + 1) * 127.5).round().byte().numpy())
     with whole_file(path) as unfinished:
         picture.save(unfinished, "JPEG", quality=92)
+
+
+def read_curves(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """The steps and values of each curve that TensorBoard would show; ValueError if there are none."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow to import
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()  # 0: all of them
+    names = events.Tags()["scalars"]
+    if not names:
+        raise ValueError(f"{folder}: holds no curves; expected the folder of a run of training.train")
+    points = {name: events.Scalars(name) for name in names}
+    return {name: ([p.step for p in some], [p.value for p in some]) for name, some in points.items()}
+
+
+def draw_curves(run: Path, picture: Path) -> None:
+    """Draw what each stage of a run has learnt, a stage a row, as a PNG."""
+    from matplotlib.figure import Figure  # slow to import
+
+    stages = {n: read_curves(folder) for n in (1, 2, 3) if (folder := run / f"stage{n}" / "curves").is_dir()}
+    if not stages:
+        raise ValueError(f"{run}: holds no stage's curves; expected the --out of training.train")
+    panels = {n: [name for name in DRAWN if name in curves] for n, curves in stages.items()}
+    columns = max(len(names) for names in panels.values())
+    figure = Figure(figsize=(3 * columns, 2.4 * len(stages)), layout="constrained")
+    grid = figure.subplots(len(stages), columns, squeeze=False)
+    for row, (number, names) in zip(grid, panels.items(), strict=True):
+        for axes in row[len(names) :]:
+            axes.set_axis_off()
+        for axes, name in zip(row, names, strict=False):
+            axes.plot(*stages[number][name], linewidth=1)
+            axes.set_title(f"stage {number}: {name}", fontsize=9)
+            axes.tick_params(labelsize=7)
+            axes.grid(alpha=0.3)
+    with whole_file(picture) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0, or 2 with one line that says what is wrong."""
+    parser = argparse.ArgumentParser("python -m training.curves", description="Draw the curves of a run as a PNG.")
+    parser.add_argument("run", type=Path, help="the --out of training.train")
+    parser.add_argument("picture", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        draw_curves(args.run, args.picture)
+    except (ValueError, OSError) as error:
+        logger.error("%s", error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -88,12 +88,13 @@ class FaceFolder(Dataset[dict[str, Any]]):
         """The sample of one place of one step; pictures are (3, s, s) float32 RGB in [-1, 1].
 
         `hq` is the clean face; `lq` the input; `index` the face's; `level` how strong the degradation is, in [0, 1];
-        `which` of the degradations was drawn; `mask` (1, s, s), 1 where the input is painted over (`augment.mask`).
+        `slot` is the key's; `which` of the degradations was drawn; `mask` (1, s, s), 1 where the input is painted over
+        (`augment.mask`).
         """
         rng = degradation_rng(self.seed, key.step, key.slot)
         index, face = self._good(key.face)
         hq = augment_face(face, self.augment, rng)
-        sample = {"hq": to_tensor(hq), "index": index, "level": 0.0, "which": 0}
+        sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": 0.0, "which": 0}
         augment = self.augment
         if not self.degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
             return sample

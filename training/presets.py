@@ -49,6 +49,7 @@ class StageConfig:
     adversarial_from: int = 0  # the step from which there is a discriminator
     discriminator_lr: float | None = None  # None = `lr`
 
+    unquantized_until: int = 0  # in stage I the share of faces that skip the codebook falls from 1 to 0 at this step
     revive_every: int = 0  # steps after which unused code items are drawn anew from the encoder's outputs; 0 = never
     revive_until: int = 0  # no more from this step on
 
@@ -152,6 +153,7 @@ MINI = TrainConfig(
             image_size=256, width=32, ch_mult=(1, 1, 2, 2, 4), n_res_blocks=1, codebook_size=512, codebook_dim=128
         ),
         dim=256,
+        n_heads=4,
         n_layers=6,
         mlp_dim=512,
         cft_sizes=(32, 64, 128),
@@ -163,23 +165,24 @@ MINI = TrainConfig(
     balance=True,
     stages=(
         StageConfig(
-            **_MINI_COMMON,
-            steps=12_000,
-            decay=4_000,
-            final_lr=0.1,
+            **{**_MINI_COMMON, "lr": 5e-4},
+            steps=3_000,
+            decay=1_200,
+            final_lr=0.05,
             w_adversarial=0.5,
-            adversarial_from=8_000,
+            adversarial_from=2_200,
+            unquantized_until=600,
             revive_every=25,
-            revive_until=8_000,
+            revive_until=2_200,
         ),
-        StageConfig(**_MINI_COMMON, steps=8_000, decay=4_000, final_lr=0.05, degradations=(MINI_DEGRADATION,)),
+        StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=(MINI_DEGRADATION,)),
         StageConfig(
             **{**_MINI_COMMON, "lr": 2e-4},
-            steps=4_000,
-            decay=2_000,
+            steps=1_500,
+            decay=800,
             final_lr=0.05,
             w_adversarial=0.1,
-            adversarial_from=2_000,
+            adversarial_from=900,
             degradations=(MINI_DEGRADATION,),
         ),
     ),
@@ -198,6 +201,7 @@ def with_steps(stage: StageConfig, steps: int) -> StageConfig:
         warmup=scaled(stage.warmup),
         decay=scaled(stage.decay),
         adversarial_from=scaled(stage.adversarial_from),
+        unquantized_until=scaled(stage.unquantized_until),
         revive_until=scaled(stage.revive_until),
         phases=tuple(replace(phase, until=scaled(phase.until)) for phase in stage.phases),
     )

@@ -18,6 +18,7 @@ class StageOne:
 
     def __init__(self, config: TrainConfig, perceptual: nn.Module):
         self.stage: StageConfig = config.stage(1)
+        self.seed = config.seed
         self.no_codebook = config.no_codebook
         self.perceptual = perceptual
         self.net = VQAutoEncoder(config.model.vq)
@@ -43,7 +44,9 @@ class StageOne:
             with torch.autocast(z.device.type, enabled=False):  # distances to the items need float32
                 z = z.float()
                 quantized = self.net.quantize(z)
-            restored, codes, codebook_loss = self.net.generator(quantized.z_q), quantized.codes, quantized.codebook_loss
+            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1)
+            restored = self.net.generator(torch.where(skips, z, quantized.z_q))
+            codes, codebook_loss = quantized.codes, quantized.codebook_loss
         restored = restored.float()
         l1 = F.l1_loss(restored, hq)
         perceptual = self.perceptual(restored, hq)
@@ -55,6 +58,16 @@ class StageOne:
             codes=codes,
             z=z.detach(),
         )
+
+    def skips_codebook(self, slots: Tensor, step: int) -> Tensor:
+        """Which faces of a step go to the decoder unquantized (b,), by their slots; drawn from (seed, step).
+
+        Begun with the codebook alone, encoder and decoder soon agree on the mean colours of places, and their features
+        stay in those few dimensions. Leaving out the codebook at times is as in Défossez et al., arXiv 2410.00037.
+        """
+        share = 1 - step / self.stage.unquantized_until if step < self.stage.unquantized_until else 0.0
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        return (torch.rand(self.stage.batch_size, generator=generator) < share).to(slots.device)[slots]
 
     def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: clean faces, rebuilt faces."""
