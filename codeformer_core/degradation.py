@@ -1,5 +1,6 @@
 """What makes CodeFormer's low-quality training pictures out of sharp ones: Eq. 9 of the paper (arXiv 2206.11253)."""
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import cv2
@@ -149,9 +150,11 @@ def _convert(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _blur(x: np.ndarray, degradation: Degradation) -> np.ndarray:
-    size, sigma_x, sigma_y = degradation.kernel_size, degradation.sigma_x, degradation.sigma_y
+    sigma_x, sigma_y = degradation.sigma_x, degradation.sigma_y
     if sigma_x == sigma_y == 0:
         return x
+    # Beyond 4 sigma there is less of a Gaussian than 8 bits can show, and small kernels are quicker.
+    size = min(degradation.kernel_size, 2 * math.ceil(4 * max(sigma_x, sigma_y)) + 1)
     sigma_x, sigma_y = max(sigma_x, 1e-3), max(sigma_y, 1e-3)  # below this a Gaussian is one pixel
     if degradation.angle == 0 or sigma_x == sigma_y:
         return cv2.GaussianBlur(x, (size, size), sigma_x, sigmaY=sigma_y)  # separable, several times as fast
