@@ -78,18 +78,21 @@ class Restoration:
 class FaceRestorer:
     """Restores the faces of pictures: `restorer(image)`, or step by step with `detect`, `align`, `restore`, `paste`.
 
-    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]. Without a detector, faces must be given.
+    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]. Without a detector, faces must be given; without a
+    network there is no `restore`, and crops are of `face_size`, which is otherwise the network's.
     """
 
     def __init__(
         self,
-        net: CodeFormer,
+        net: CodeFormer | None,
         detector: Detector | None = None,
         config: RestoreConfig | None = None,
         *,
         parser: FaceParser | None = None,
+        face_size: int = 512,
     ):
         self.net = net
+        self.face_size = net.config.vq.image_size if net else face_size
         self.detector = detector
         self.config = config or RestoreConfig()
         self.parser = parser
@@ -138,7 +141,7 @@ class FaceRestorer:
 
     def align(self, image: np.ndarray, faces: Sequence[Face]) -> list[AlignedFace]:
         """The faces of a picture as aligned crops; one whose landmarks cannot be aligned is left out, and warned of."""
-        size = self.net.config.vq.image_size
+        size = self.face_size
         aligned = []
         for face in faces:
             try:
@@ -157,7 +160,7 @@ class FaceRestorer:
         height, width = check_picture(image).shape[:2]
         if height != width:
             raise ValueError(f"aligned faces are square, got {width} x {height} pixels")
-        size = self.net.config.vq.image_size
+        size = self.face_size
         affine = resized_affine(np.eye(2, 3), width / size)
         face = Face(box=np.array([0, 0, width, height]), landmarks=template(width), score=1.0)
         return AlignedFace(
@@ -171,8 +174,8 @@ class FaceRestorer:
 
     def _skip_note(self, affine: np.ndarray) -> str:
         if self.config.large_faces == "skip" and affine_scale(affine) < 1:
-            size = self.net.config.vq.image_size
-            return f"skipped: {size / affine_scale(affine):.0f} px wide, more than the network's {size} px"
+            width = self.face_size / affine_scale(affine)
+            return f"skipped: {width:.0f} px wide, more than the network's {self.face_size} px"
         return ""
 
     @torch.inference_mode()
@@ -209,6 +212,8 @@ class FaceRestorer:
 
     def _run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Faces (b, s, s, 3), their codes (b, n) and the confidence of these (b, n) for crops (b, s, s, 3)."""
+        if self.net is None:
+            raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
         weight = next(self.net.parameters())
         prediction = self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
         restored = from_network(self.net.decode(prediction, self.config.w, self.config.adain))
@@ -230,9 +235,21 @@ class FaceRestorer:
         limit: np.ndarray | None = None,
     ) -> np.ndarray:
         """The picture, times `upscale`, with those faces that are restored (see `paste_faces`)."""
+        return paste_faces(image, self._patches(faces), upscale=self.config.upscale, background=background, limit=limit)
+
+    def changed(
+        self, image_size: tuple[int, int], faces: Sequence[AlignedFace], limit: np.ndarray | None = None
+    ) -> np.ndarray:
+        """How far `paste` replaces each pixel of a picture (height, width): (h * upscale, w * upscale) in [0, 1]."""
+        white = np.ones((self.face_size, self.face_size, 3), np.float32)
+        black = np.zeros_like(white)
+        patches = [replace(p, restored=white, crop=black, detail=0.0) for p in self._patches(faces)]
+        picture = np.zeros((*image_size, 3), np.float32)
+        return paste_faces(picture, patches, upscale=self.config.upscale, limit=limit)[..., 0]
+
+    def _patches(self, faces: Sequence[AlignedFace]) -> list[Patch]:
         restored = [face for face in faces if face.restored is not None]
-        masks = self._masks(restored)
-        patches = [
+        return [
             Patch(
                 restored=face.restored,  # pyright: ignore[reportArgumentType]
                 crop=face.crop,
@@ -240,12 +257,11 @@ class FaceRestorer:
                 mask=mask,
                 detail=own_detail(face.affine) if self.config.large_faces == "keep_detail" else 0.0,
             )
-            for face, mask in zip(restored, masks, strict=True)
+            for face, mask in zip(restored, self._masks(restored), strict=True)
         ]
-        return paste_faces(image, patches, upscale=self.config.upscale, background=background, limit=limit)
 
     def _masks(self, faces: Sequence[AlignedFace]) -> list[np.ndarray]:
-        size, upscale = self.net.config.vq.image_size, self.config.upscale
+        size, upscale = self.face_size, self.config.upscale
         masks = [
             square_mask(size, upscale / affine_scale(face.affine), upscale, self.config.feather)
             if face.mask is None

@@ -351,6 +351,29 @@ def test_values_that_are_not_finite_are_an_error_and_no_face(photo, identity_net
         restorer.restore(aligned)
 
 
+def test_what_changed_is_where_and_how_far_a_face_was_pasted(photo, identity_net, face_at):
+    identity_net.change = lambda faces: faces * 0 + 1
+    restorer = build(identity_net, FixedFaces(face_at(224, 110, 100)), RestoreConfig(upscale=2))
+    black = np.zeros_like(photo)
+    (face,) = restorer.restore(restorer.align(black, [face_at(224, 110, 100)]))
+    changed = restorer.changed(photo.shape[:2], [face])
+    assert changed.shape == (1024, 1024)
+    np.testing.assert_allclose(restorer.paste(black, [face])[..., 0], changed * 255, atol=1)
+    limit = np.zeros(photo.shape[:2], np.float32)
+    assert restorer.changed(photo.shape[:2], [face], limit).max() == 0
+    assert restorer.changed(photo.shape[:2], []).max() == 0
+
+
+def test_without_a_network_faces_are_aligned_and_pasted_at_any_size(photo, face_at):
+    restorer = build(None, face_size=192)
+    (aligned,) = restorer.align(photo, [face_at(224, 110, 100)])
+    assert aligned.crop.shape == (192, 192, 3)
+    with pytest.raises(ValueError, match="no network"):
+        restorer.restore([aligned])
+    back = restorer.paste(photo, [dataclasses.replace(aligned, restored=aligned.crop)])
+    assert np.square(back.astype(float) - photo).mean() < 1
+
+
 def test_a_face_beside_the_picture_is_left_out_with_a_note(photo, identity_net, face_at):
     (outside,) = build(identity_net, FixedFaces()).align(photo, [face_at(-900, -900, 100)])
     assert "outside" in outside.note

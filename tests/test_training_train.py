@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,6 +182,41 @@ accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
 train_stage(TINY, 1, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
 """
+
+
+LONG = """
+import sys
+from pathlib import Path
+from accelerate import Accelerator
+sys.path.insert(0, {tests!r})
+from test_training_train import long_run
+from training.train import train_stage
+train_stage(long_run(), 1, [Path(sys.argv[1])], Path(sys.argv[2]), Accelerator(cpu=True))
+"""
+
+
+def long_run() -> TrainConfig:
+    stage = replace(TINY.stage(1), steps=100_000, save_every=1, sample_every=100_000)
+    return replace(TINY, stages=(stage, *TINY.stages[1:]))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(faces, tmp_path):
+    (tmp_path / "script.py").write_text(LONG.format(tests=str(Path(__file__).parent)))
+    state = tmp_path / "run" / "stage1" / "resume.pt"
+    command = [sys.executable, str(tmp_path / "script.py"), str(faces), str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not (state.is_file() and torch.load(state, weights_only=True)["step"] >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()  # SIGKILL: nothing can be tidied up
+    process.wait()
+    end = torch.load(state, weights_only=True)["step"] + 2
+    resumed = run(long_run(), 1, faces, tmp_path / "run", stop_at=end)
+    whole = run(long_run(), 1, faces, tmp_path / "whole", stop_at=end)
+    assert resumed["step"] == whole["step"] == end
+    assert_same_training(resumed, whole)  # not bit by bit: another process may add in another order
 
 
 def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
