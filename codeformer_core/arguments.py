@@ -37,6 +37,17 @@ def command_line() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", parents=[common], help="rewrite a checkpoint as safetensors")
     convert.add_argument("source", type=_path, metavar="IN", help="a .pth or .safetensors file")
     convert.add_argument("target", type=_path, metavar="OUT.safetensors", help="the file to write")
+
+    migrate = commands.add_parser(
+        "migrate-workflow",
+        parents=[common],
+        help="make a ComfyUI workflow of facerestore_cf or ReActor use our nodes",
+        description="Rewrite a ComfyUI workflow, as saved or as exported for the API, with our nodes instead of those "
+        "of facerestore_cf and ReActor that restore faces. What has no equivalent is listed.",
+    )
+    migrate.add_argument("source", type=_path, metavar="OLD.json", help="the workflow")
+    migrate.add_argument("target", type=_path, metavar="NEW.json", help="the file to write")
+    migrate.add_argument("--overwrite", action="store_true", help="replace NEW.json if it is there")
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The command line: `codeformer restore | degrade | info | convert`."""
+"""The command line: `codeformer restore | degrade | info | convert | migrate-workflow`."""
 
 import argparse
 import logging
@@ -235,6 +235,15 @@ def _convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def _migrate_workflow(args: argparse.Namespace) -> int:
+    from .migrate import migrate_file
+
+    said = migrate_file(args.source, args.target, overwrite=args.overwrite)
+    if not args.quiet:
+        sys.stdout.write(said)
+    return 0
+
+
 def describe(info: Any) -> str:
     """What a checkpoint holds, some lines of text."""
     from .config import CodeFormerConfig
@@ -260,4 +269,10 @@ def describe(info: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-COMMANDS = {"restore": _restore, "degrade": _degrade, "info": _info, "convert": _convert}
+COMMANDS = {
+    "restore": _restore,
+    "degrade": _degrade,
+    "info": _info,
+    "convert": _convert,
+    "migrate-workflow": _migrate_workflow,
+}

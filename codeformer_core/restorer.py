@@ -178,7 +178,6 @@ class FaceRestorer:
             return f"skipped: {width:.0f} px wide, more than the network's {self.face_size} px"
         return ""
 
-    @torch.inference_mode()
     def restore(
         self, faces: Sequence[AlignedFace], *, progress: Callable[[int, int], None] | None = None
     ) -> list[AlignedFace]:
@@ -186,13 +185,24 @@ class FaceRestorer:
 
         On a GPU that runs out of memory the batch is halved until it fits; a single face that does not fit is an error.
         """
-        results = list(faces)
+        return self.restore_at([self.config.w], faces, progress=progress)[0]
+
+    @torch.inference_mode()
+    def restore_at(
+        self,
+        weights: Sequence[float | CFTWeights],
+        faces: Sequence[AlignedFace],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[list[AlignedFace]]:
+        """For each of several fidelity weights what `restore` gives; codes are predicted once."""
+        results = [list(faces) for _ in weights]
         todo = [i for i, face in enumerate(faces) if not face.note]
         done, batch = 0, self.config.batch_size
         while done < len(todo):
             chosen = todo[done : done + batch]
             try:
-                outputs = self._run(np.stack([faces[i].crop for i in chosen]))
+                outputs = self._run(np.stack([faces[i].crop for i in chosen]), weights)
             except torch.cuda.OutOfMemoryError:
                 if len(chosen) == 1:
                     raise
@@ -202,22 +212,26 @@ class FaceRestorer:
                 torch.cuda.empty_cache()
                 logger.warning("out of GPU memory: going on with %d face(s) at a time", batch)
                 continue
-            for i, restored, codes, confidence in zip(chosen, *outputs, strict=True):
-                restored = self._match_colours(faces[i], restored)
-                results[i] = replace(faces[i], restored=restored, codes=codes, confidence=confidence)
+            by_weight, codes, confidence = outputs
+            for result, restored in zip(results, by_weight, strict=True):
+                for n, i in enumerate(chosen):
+                    matched = self._match_colours(faces[i], restored[n])
+                    result[i] = replace(faces[i], restored=matched, codes=codes[n], confidence=confidence[n])
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
         return results
 
-    def _run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Faces (b, s, s, 3), their codes (b, n) and the confidence of these (b, n) for crops (b, s, s, 3)."""
+    def _run(
+        self, crops: np.ndarray, weights: Sequence[float | CFTWeights]
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Of crops (b, s, s, 3): faces (b, s, s, 3) at each weight, codes (b, n) and the confidence of these (b, n)."""
         if self.net is None:
             raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
         weight = next(self.net.parameters())
         prediction = self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
-        restored = from_network(self.net.decode(prediction, self.config.w, self.config.adain))
-        if not np.isfinite(restored).all():
+        restored = [from_network(self.net.decode(prediction, w, self.config.adain)) for w in weights]
+        if not all(np.isfinite(faces).all() for faces in restored):
             raise ValueError(
                 f"the network gave values that are not finite in {weight.dtype}; use float32, or check the model"
             )

@@ -403,7 +403,7 @@ def test_the_converted_checkpoint_restores_the_same(restore, tiny_net, tiny_conf
     assert Path("a/face.png").read_bytes() == Path("b/face.png").read_bytes()
 
 
-@pytest.mark.parametrize("command", [(), ("restore",), ("degrade",), ("info",), ("convert",)])
+@pytest.mark.parametrize("command", [(), ("restore",), ("degrade",), ("info",), ("convert",), ("migrate-workflow",)])
 def test_help_explains_every_argument(codeformer, command):
     code, out, err = codeformer(*command, "--help")
     assert (code, err) == (0, [])
