@@ -1,0 +1,1 @@
+"""ComfyUI nodes: widgets in, a call into codeformer_core, tensors out."""

@@ -1,0 +1,125 @@
+"""Aligned crops as an ordinary IMAGE batch: out of the picture, restored, and back into it."""
+
+import torch
+from comfy_api.v0_0_2 import io
+
+from . import widgets
+from .types import Faces, FoundFaces
+from .weights import LoadedDetector, LoadedModel
+
+
+class CodeFormerCropFaces(io.ComfyNode):
+    """Aligned crops of faces."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerCropFaces",
+            display_name="CodeFormer Crop Faces",
+            category=widgets.CATEGORY,
+            description="Cut out faces, upright and aligned as CodeFormer wants them. Any node may edit the crops "
+            "before CodeFormer Paste Faces puts them back.",
+            inputs=[
+                io.Image.Input("image", tooltip="The pictures that the faces were found in."),
+                Faces.Input("faces", tooltip="From CodeFormer Detect Faces or Select Faces."),
+                io.Int.Input(
+                    "size", default=512, min=64, max=2048, step=64, tooltip="Side of the crops, px. Models want 512."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "crops",
+                    display_name="crops",
+                    tooltip="One crop a face: the first picture's faces, then the next one's.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, faces: FoundFaces, size: int) -> io.NodeOutput:
+        from .restoring import crop_faces
+
+        return io.NodeOutput(crop_faces(image, faces, size))
+
+
+class CodeFormerRestoreAligned(io.ComfyNode):
+    """Restores pictures that are aligned faces already."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerRestoreAligned",
+            display_name="CodeFormer Restore Aligned Faces",
+            category=widgets.CATEGORY,
+            description="Restore pictures that are aligned faces (crops on the FFHQ template), without detection.",
+            inputs=[
+                io.Image.Input("crops", tooltip="Square pictures of any size, one aligned face each."),
+                widgets.model(),
+                widgets.fidelity(),
+                widgets.colour_match(),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "restored", display_name="crops", tooltip="The faces, as large as the model makes them."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
+        return widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+
+    @classmethod
+    def execute(
+        cls, crops: torch.Tensor, fidelity: float, colour_match: str, model: LoadedModel | None = None
+    ) -> io.NodeOutput:
+        from .restoring import restore_crops
+
+        return io.NodeOutput(restore_crops(crops, model, w=fidelity, colour_match=colour_match))
+
+
+class CodeFormerPasteFaces(io.ComfyNode):
+    """Puts crops back where they came from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerPasteFaces",
+            display_name="CodeFormer Paste Faces",
+            category=widgets.CATEGORY,
+            description="Put crops back into the pictures that they were cut from, or onto the same pictures enlarged "
+            "by an upscaler.",
+            inputs=[
+                io.Image.Input("image", tooltip="The pictures that the faces were found in."),
+                Faces.Input("faces", tooltip="The faces that the crops are of."),
+                io.Image.Input("crops", tooltip="One crop a face, in the faces' order, of any one size."),
+                io.Image.Input(
+                    "background",
+                    optional=True,
+                    tooltip="The same pictures 1, 2, 3 or 4 times as large, from any upscaler: faces are pasted there.",
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="Where, and by its values how far, anything may change."),
+                widgets.detector("With a parsing net in it, masks follow the faces. Nothing else of it is used here."),
+                widgets.mask_softness(),
+            ],
+            outputs=[
+                io.Image.Output("pasted", display_name="image", tooltip="The pictures with the crops in them."),
+                io.Mask.Output("changed", display_name="mask", tooltip="How far each pixel was replaced."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: torch.Tensor,
+        faces: FoundFaces,
+        crops: torch.Tensor,
+        mask_softness: float,
+        background: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        detector: LoadedDetector | None = None,
+    ) -> io.NodeOutput:
+        from .restoring import paste_crops
+
+        options = {"background": background, "mask": mask, "detector": detector, "mask_softness": mask_softness}
+        return io.NodeOutput(*paste_crops(image, faces, crops, **options))

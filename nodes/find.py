@@ -1,0 +1,94 @@
+"""Finding faces, and choosing among them."""
+
+import torch
+from comfy_api.v0_0_2 import io, ui
+
+from . import widgets
+from .types import Faces, FoundFaces
+from .weights import LoadedDetector
+
+ORDERS = ["size", "left_to_right", "top_to_bottom", "score", "centre"]
+
+
+class CodeFormerDetectFaces(io.ComfyNode):
+    """The faces of each picture, and a picture of what was found."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerDetectFaces",
+            display_name="CodeFormer Detect Faces",
+            category=widgets.CATEGORY,
+            description="Find faces with their five landmarks. The preview numbers each picture's faces from 0, "
+            "the largest first, as CodeFormer Select Faces does in its default order.",
+            inputs=[
+                io.Image.Input("image", tooltip="Pictures, or frames of a video."),
+                widgets.detector(),
+            ],
+            outputs=[
+                Faces.Output(
+                    "faces", display_name="faces", tooltip="For the other CodeFormer nodes, with the same image."
+                ),
+                io.Int.Output("count", display_name="count", tooltip="How many faces there are in all pictures."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, detector: LoadedDetector | None = None) -> io.NodeOutput:
+        from .finding import detect_faces, draw_faces
+
+        faces = detect_faces(image, detector)
+        preview = draw_faces(image, faces)
+        return io.NodeOutput(faces, faces.count, ui=ui.PreviewImage(preview, cls=cls) if len(preview) else None)
+
+
+class CodeFormerSelectFaces(io.ComfyNode):
+    """Some of the found faces, in another order."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerSelectFaces",
+            display_name="CodeFormer Select Faces",
+            category=widgets.CATEGORY,
+            description="Keep some of each picture's faces: by size, score and place, then by their order.",
+            inputs=[
+                Faces.Input("faces", tooltip="From CodeFormer Detect Faces."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="Only faces whose middle lies where this is more than a half."
+                ),
+                io.Combo.Input(
+                    "order",
+                    options=ORDERS,
+                    default="size",
+                    tooltip="Largest, leftmost, topmost, surest, or most central face first.",
+                ),
+                io.Boolean.Input("reverse", default=False, tooltip="The other way round."),
+                io.Int.Input("first", default=0, min=0, max=999, tooltip="How many faces of the order to skip."),
+                io.Int.Input("count", default=0, min=0, max=999, tooltip="How many to keep at most. 0: all."),
+                io.String.Input(
+                    "indices",
+                    default="",
+                    tooltip="Places in the order, from 0, as in 0, 2, 4-6. Empty: all. first and count apply after it.",
+                ),
+                io.Int.Input(
+                    "min_size", default=0, min=0, max=16384, tooltip="Least short side of the face's box, px."
+                ),
+                io.Int.Input("max_size", default=0, min=0, max=16384, tooltip="Largest short side, px. 0: no limit."),
+                io.Float.Input(
+                    "min_score", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="How sure the detector must be."
+                ),
+            ],
+            outputs=[Faces.Output("selected", display_name="faces", tooltip="The kept faces, in this order.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, order: str | None = None) -> bool | str:
+        return widgets.is_one_of("order", order, ORDERS)
+
+    @classmethod
+    def execute(cls, faces: FoundFaces, mask: torch.Tensor | None = None, **choice: object) -> io.NodeOutput:
+        from .finding import choose_faces
+
+        return io.NodeOutput(choose_faces(faces, mask, **choice))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,118 @@
+"""Loaders: the restoration network; the face detector with, if wanted, a parsing net."""
+
+from comfy_api.v0_0_2 import io
+
+from . import weights, widgets
+from .types import Detector, Model
+
+LICENSE_TIP = (
+    "Downloads under a licence for non-commercial use are fetched only when this is on: read the licence first. "
+    "It changes nothing for bundled and own files."
+)
+
+
+class CodeFormerLoadModel(io.ComfyNode):
+    """A CodeFormer checkpoint."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerLoadModel",
+            display_name="CodeFormer Load Model",
+            category=widgets.CATEGORY,
+            description="Load a CodeFormer checkpoint: the bundled one, a file in models/facerestore_models, or a "
+            "published one, which is downloaded into that folder when it is first used.",
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=weights.model_names(),
+                    default=next(iter(weights.MODELS)),
+                    tooltip="Files of models/facerestore_models (.safetensors, .pth) by name. Published weights are "
+                    "under the S-Lab License 1.0, for non-commercial use.",
+                ),
+                io.Boolean.Input("accept_license", default=False, tooltip=LICENSE_TIP),
+            ],
+            outputs=[Model.Output("model", display_name="model", tooltip="For all CodeFormer nodes that restore.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str | None = None) -> bool | str:
+        return widgets.is_one_of("model_name", model_name, weights.model_names())
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, accept_license: bool) -> object:
+        return weights.stamp_of(weights.MODELS, model_name, weights.MODEL_FOLDER)
+
+    @classmethod
+    def execute(cls, model_name: str, accept_license: bool) -> io.NodeOutput:
+        return io.NodeOutput(weights.load_model(model_name, accept_license))
+
+
+class CodeFormerLoadDetector(io.ComfyNode):
+    """A face detector and its settings."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerLoadDetector",
+            display_name="CodeFormer Load Detector",
+            category=widgets.CATEGORY,
+            description="Load a face detector: the bundled RetinaFace, a larger one, or a file in models/facedetection "
+            "(RetinaFace .safetensors or .pth, YuNet .onnx); with a parsing net, if masks are to follow the face.",
+            inputs=[
+                io.Combo.Input(
+                    "detector_name",
+                    options=weights.detector_names(),
+                    default=next(iter(weights.DETECTORS)),
+                    tooltip="The bundled one suits most pictures.",
+                ),
+                io.Float.Input(
+                    "score_threshold",
+                    default=0.8,
+                    min=0.01,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Faces that the detector is less sure of are dropped. Lower it for faces it misses.",
+                ),
+                io.Int.Input(
+                    "short_side",
+                    default=640,
+                    min=128,
+                    max=4096,
+                    step=32,
+                    tooltip="Pixels that the picture's short side is scaled to for the search. More finds smaller "
+                    "faces in crowds, more slowly.",
+                ),
+                io.Combo.Input(
+                    "parser_name",
+                    options=weights.parser_names(),
+                    default="none",
+                    tooltip="A parsing net keeps hats, neck, clothes and hands in front of a face out of it. A file "
+                    "of models/facedetection, or a download.",
+                ),
+                io.Boolean.Input("accept_license", default=False, tooltip=LICENSE_TIP),
+            ],
+            outputs=[
+                Detector.Output(
+                    "detector", display_name="detector", tooltip="For all CodeFormer nodes that find or paste faces."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, detector_name: str | None = None, parser_name: str | None = None) -> bool | str:
+        wrong = widgets.is_one_of("detector_name", detector_name, weights.detector_names())
+        return wrong if wrong is not True else widgets.is_one_of("parser_name", parser_name, weights.parser_names())
+
+    @classmethod
+    def fingerprint_inputs(cls, detector_name: str, parser_name: str, **settings: object) -> object:
+        folder = weights.DETECTOR_FOLDER
+        names = ((weights.DETECTORS, detector_name), (weights.PARSERS, parser_name))
+        return [weights.stamp_of(known, name, folder) for known, name in names], sorted(settings.items())
+
+    @classmethod
+    def execute(
+        cls, detector_name: str, score_threshold: float, short_side: int, parser_name: str, accept_license: bool
+    ) -> io.NodeOutput:
+        loaded = weights.load_detector(detector_name, score_threshold, short_side, parser_name, accept_license)
+        return io.NodeOutput(loaded)

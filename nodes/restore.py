@@ -1,0 +1,75 @@
+"""The node that does everything."""
+
+import torch
+from comfy_api.v0_0_2 import io
+
+from . import widgets
+from .types import Faces
+from .weights import LoadedDetector, LoadedModel
+
+WHICH = ["all", "largest", "centre"]
+
+
+class CodeFormerRestoreFaces(io.ComfyNode):
+    """Finds, restores and pastes back the faces of pictures or frames."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerRestoreFaces",
+            display_name="CodeFormer Restore Faces",
+            category=widgets.CATEGORY,
+            description="Find the faces of pictures or video frames, restore each with CodeFormer and put it back. "
+            "A picture without a face comes out as it was, but for the upscaling.",
+            inputs=[
+                io.Image.Input("image", tooltip="Pictures, or frames of a video. Alpha is kept."),
+                widgets.model(),
+                widgets.detector(),
+                io.Mask.Input("mask", optional=True, tooltip="Where, and by its values how far, anything may change."),
+                widgets.fidelity(),
+                io.Int.Input(
+                    "upscale",
+                    default=1,
+                    min=1,
+                    max=4,
+                    tooltip="How many times larger the picture comes out (Lanczos), with the faces pasted at that "
+                    "size. For a better background use CodeFormer Paste Faces.",
+                ),
+                io.Combo.Input(
+                    "faces",
+                    options=WHICH,
+                    default="all",
+                    tooltip="Of each picture: all faces, the largest, or the one nearest to the centre.",
+                ),
+                widgets.colour_match(),
+                widgets.mask_softness(),
+            ],
+            outputs=[
+                io.Image.Output("restored", display_name="image", tooltip="The pictures with restored faces."),
+                io.Mask.Output("changed", display_name="mask", tooltip="How far each pixel was replaced."),
+                Faces.Output("found", display_name="faces", tooltip="The faces that were worked on."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, faces: str | None = None, colour_match: str | None = None) -> bool | str:
+        wrong = widgets.is_one_of("faces", faces, WHICH)
+        return wrong if wrong is not True else widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+
+    @classmethod
+    def execute(
+        cls,
+        image: torch.Tensor,
+        fidelity: float,
+        upscale: int,
+        faces: str,
+        colour_match: str,
+        mask_softness: float,
+        model: LoadedModel | None = None,
+        detector: LoadedDetector | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        from .restoring import restore_batch
+
+        settings = {"w": fidelity, "upscale": upscale, "colour_match": colour_match, "feather": mask_softness}
+        return io.NodeOutput(*restore_batch(image, mask, model, detector, faces=faces, **settings))

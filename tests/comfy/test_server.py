@@ -1,0 +1,191 @@
+"""The nodes in a real ComfyUI."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+API = Path(__file__).parents[2] / "workflows" / "api"
+NODES = {
+    "CodeFormerRestoreFaces",
+    "CodeFormerLoadModel",
+    "CodeFormerLoadDetector",
+    "CodeFormerDetectFaces",
+    "CodeFormerSelectFaces",
+    "CodeFormerCropFaces",
+    "CodeFormerRestoreAligned",
+    "CodeFormerPasteFaces",
+    "CodeFormerFidelitySweep",
+    "CodeFormerFacesToMask",
+    "CodeFormerFacesToSegs",
+    "CodeFormerSegsToFaces",
+    "CodeFormerDegrade",
+}
+RESTORE = {"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "none", "mask_softness": 0.05}
+LOAD = {"class_type": "LoadImage", "inputs": {"image": "group.jpg"}}
+FACES = 4  # in group.jpg
+
+
+def restore(image, **changed):
+    return {"class_type": "CodeFormerRestoreFaces", "inputs": {"image": image, **RESTORE, **changed}}
+
+
+def save(images):
+    return {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": "test"}}
+
+
+def as_image(mask):
+    return {"class_type": "MaskToImage", "inputs": {"mask": mask}}
+
+
+def test_every_node_is_there_and_explains_its_inputs(comfy):
+    info = comfy.get("/object_info")
+    assert {name for name in info if name.startswith("CodeFormer")} == NODES
+    for name in NODES:
+        for group in info[name]["input"].values():
+            for input_name, (_, options) in group.items():
+                if input_name not in ("prompt", "extra_pnginfo"):
+                    assert options["tooltip"], (name, input_name)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in API.glob("*.json") if path.stem != "stable_diffusion"))
+def test_workflows_run(comfy, workflow, name):
+    outputs = comfy.wait(comfy.queue(workflow(name)))
+    assert any("images" in out for out in outputs.values())
+
+
+def test_faces_change_inside_the_mask_and_nothing_outside(comfy):
+    prompt = {"1": LOAD, "2": restore(["1", 0]), "3": save(["2", 0]), "4": as_image(["2", 1]), "5": save(["4", 0])}
+    pictures = comfy.run(prompt | {"6": save(["1", 0])})
+    (after,), (mask,), (before,) = pictures["3"], pictures["5"], pictures["6"]
+    change = np.abs(after.astype(int) - before).max(-1)
+    assert change[mask[..., 0] == 0].max() <= 1  # SaveImage cuts off fractions
+    assert change[mask[..., 0] == 255].mean() > 2
+
+
+def test_a_mask_limits_where_anything_changes(comfy):
+    left = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 1200, "height": 350}}
+    part = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 600, "height": 350}}
+    both = {"destination": ["2", 0], "source": ["3", 0], "x": 0, "y": 0, "operation": "add"}
+    prompt = {"1": LOAD, "2": left, "3": part, "4": {"class_type": "MaskComposite", "inputs": both}}
+    prompt |= {"5": restore(["1", 0], mask=["4", 0]), "6": as_image(["5", 1]), "7": save(["6", 0])}
+    (changed,) = comfy.run(prompt)["7"]
+    assert changed[:, 600:].max() == 0
+    assert changed[:, :600].max() == 255
+
+
+def test_alpha_and_the_empty_mask_of_load_image(comfy):
+    alpha = {"class_type": "SolidMask", "inputs": {"value": 0.25, "width": 1200, "height": 350}}
+    joined = {"class_type": "JoinImageWithAlpha", "inputs": {"image": ["1", 0], "alpha": ["2", 0]}}
+    prompt = {"1": LOAD, "2": alpha, "3": joined, "4": restore(["3", 0], mask=["1", 1], upscale=2), "5": save(["4", 0])}
+    prompt |= {"6": as_image(["4", 1]), "7": save(["6", 0])}
+    pictures = comfy.run(prompt)
+    assert pictures["5"][0].shape == (700, 2400, 4)
+    assert pictures["7"][0].max() == 255
+
+
+def test_a_picture_without_a_face_passes_unchanged(comfy):
+    blank = {"class_type": "EmptyImage", "inputs": {"width": 96, "height": 64, "batch_size": 2, "color": 0x336699}}
+    found = {"class_type": "CodeFormerDetectFaces", "inputs": {"image": ["1", 0]}}
+    crops = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["1", 0], "faces": ["2", 0], "size": 128}}
+    better = {
+        "class_type": "CodeFormerRestoreAligned",
+        "inputs": {"crops": ["3", 0], "fidelity": 0.5, "colour_match": "none"},
+    }
+    pasted = {"image": ["1", 0], "faces": ["2", 0], "crops": ["4", 0], "mask_softness": 0.05}
+    prompt = {"1": blank, "2": found, "3": crops, "4": better, "7": restore(["1", 0]), "8": save(["7", 0])}
+    prompt |= {"5": {"class_type": "CodeFormerPasteFaces", "inputs": pasted}, "6": save(["5", 0])}
+    for node in ("6", "8"):
+        pictures = comfy.run(prompt)[node]
+        assert [p.shape for p in pictures] == [(64, 96, 3)] * 2
+        assert (pictures[0] == (0x33, 0x66, 0x99)).all()
+
+
+def test_an_interrupt_stops_within_seconds(comfy):
+    many = {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 24}}
+    prompt_id = comfy.queue({"1": LOAD, "2": many, "3": restore(["2", 0], fidelity=0.35), "4": save(["3", 0])})
+    while not comfy.get("/queue")["queue_running"]:
+        time.sleep(0.1)
+    time.sleep(3)
+    assert comfy.get("/queue")["queue_running"], "it has ended before it could be interrupted"
+    comfy.post("/interrupt", {})
+    began = time.monotonic()
+    with pytest.raises(comfy.Failed, match="execution_interrupted"):
+        comfy.wait(prompt_id)
+    assert time.monotonic() - began < 5  # a second on an idle machine
+    assert comfy.run({"1": LOAD, "2": restore(["1", 0]), "3": save(["2", 0])})["3"]
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [
+        (restore(["1", 0], fidelity=1.5), "fidelity"),
+        (restore(["1", 0], faces="nobody"), "nobody"),
+        (restore(["1", 0], colour_match="sepia"), "sepia"),
+        (
+            {"class_type": "CodeFormerLoadModel", "inputs": {"model_name": "none.pth", "accept_license": False}},
+            "none.pth",
+        ),
+        ({"class_type": "CodeFormerDegrade", "inputs": {"image": ["1", 0], "level": "awful", "seed": 0}}, "awful"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_the_run(comfy, node, name):
+    prompt = {"1": LOAD, "2": node, "3": save(["2", 0])}
+    if node["class_type"] == "CodeFormerLoadModel":
+        prompt |= {"3": restore(["1", 0], model=["2", 0]), "4": save(["3", 0])}
+    with pytest.raises(comfy.Failed, match=name):
+        comfy.queue(prompt)
+
+
+def test_a_corrupt_model_and_an_unaccepted_licence_are_named(comfy):
+    for model, said in (
+        ("corrupt.pth", "corrupt.pth"),
+        ("download: official (S-Lab 1.0, non-commercial)", "accept_license"),
+    ):
+        load = {"class_type": "CodeFormerLoadModel", "inputs": {"model_name": model, "accept_license": False}}
+        prompt = {"1": LOAD, "2": load, "3": restore(["1", 0], model=["2", 0]), "4": save(["3", 0])}
+        with pytest.raises(comfy.Failed, match=said):
+            comfy.wait(comfy.queue(prompt))
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (
+            {"class_type": "CodeFormerFidelitySweep", "inputs": {"image": ["1", 0], "weights": "a", "most_faces": 1}},
+            "weights is 'a'",
+        ),
+        (
+            {
+                "class_type": "CodeFormerRestoreAligned",
+                "inputs": {"crops": ["1", 0], "fidelity": 0.5, "colour_match": "none"},
+            },
+            "square",
+        ),
+    ],
+)
+def test_what_only_the_run_can_see_is_named(comfy, node, said):
+    with pytest.raises(comfy.Failed, match=said):
+        comfy.wait(comfy.queue({"1": LOAD, "2": node, "3": save(["2", 0])}))
+
+
+def test_weights_are_read_once_and_survive_freeing(comfy):
+    def prompt(fidelity):
+        return {"1": LOAD, "2": restore(["1", 0], fidelity=fidelity), "3": save(["2", 0])}
+
+    comfy.run(prompt(0.11))
+    loads = comfy.log().count("loading ")
+    comfy.run(prompt(0.12))
+    comfy.post("/free", {"unload_models": True, "free_memory": True})
+    time.sleep(1)
+    comfy.run(prompt(0.13))
+    assert comfy.log().count("loading ") == loads
+
+
+def test_segs_go_out_and_come_back(comfy):
+    faces = {"class_type": "CodeFormerDetectFaces", "inputs": {"image": ["1", 0]}}
+    segs = {"class_type": "CodeFormerFacesToSegs", "inputs": {"image": ["1", 0], "faces": ["2", 0], "crop_factor": 2.0}}
+    back = {"class_type": "CodeFormerSegsToFaces", "inputs": {"image": ["1", 0], "segs": ["3", 0]}}
+    crops = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["1", 0], "faces": ["4", 0], "size": 64}}
+    assert len(comfy.run({"1": LOAD, "2": faces, "3": segs, "4": back, "5": crops, "6": save(["5", 0])})["6"]) == FACES
