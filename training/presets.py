@@ -142,8 +142,9 @@ _MINI_COMMON = {
     "sample_every": 500,
     "log_every": 25,
 }
-MINI_DEGRADATION = DegradationConfig(
-    blur_sigma=(0.5, 15.0), downscale=(1.0, 30.0), noise=(0.0, 20.0), jpeg_quality=(30, 95)
+MINI_DEGRADATIONS = (  # half of the faces as bad as the paper's, half like an ordinary small face in a photograph
+    DegradationConfig(blur_sigma=(0.5, 15.0), downscale=(1.0, 30.0), noise=(0.0, 20.0), jpeg_quality=(30, 95)),
+    DegradationConfig(blur_sigma=(0.2, 5.0), downscale=(1.0, 6.0), noise=(0.0, 10.0), jpeg_quality=(50, 95)),
 )
 # The default model that ships: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
 MINI = TrainConfig(
@@ -166,16 +167,16 @@ MINI = TrainConfig(
     stages=(
         StageConfig(
             **{**_MINI_COMMON, "lr": 5e-4},
-            steps=3_000,
-            decay=1_200,
+            steps=2_400,
+            decay=1_000,
             final_lr=0.05,
             w_adversarial=0.5,
-            adversarial_from=2_200,
+            adversarial_from=1_800,
             unquantized_until=600,
             revive_every=25,
-            revive_until=2_200,
+            revive_until=1_800,
         ),
-        StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=(MINI_DEGRADATION,)),
+        StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=MINI_DEGRADATIONS),
         StageConfig(
             **{**_MINI_COMMON, "lr": 2e-4},
             steps=1_500,
@@ -183,7 +184,7 @@ MINI = TrainConfig(
             final_lr=0.05,
             w_adversarial=0.1,
             adversarial_from=900,
-            degradations=(MINI_DEGRADATION,),
+            degradations=MINI_DEGRADATIONS,
         ),
     ),
 )
