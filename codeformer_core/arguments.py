@@ -72,7 +72,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="a picture, a folder with all pictures below it, or a pattern such as 'in/*.png'")  # fmt: skip
     add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
     add("-w", "--fidelity", type=float, metavar="W", help="fidelity weight: 0 looks best, 1 is "
-        "closest to the input (default 0.5; inpainting 1, colorization 0)")  # fmt: skip
+        "closest to the input (default 0.5; mini 0.8, inpainting 1, colorization 0)")  # fmt: skip
     add("--model", metavar="M", help="mini, official, inpainting, colorization, or a checkpoint file "
         "(default: official where it is installed, else mini)")  # fmt: skip
     add("--upscale", type=int, default=1, choices=(1, 2, 3, 4), help="enlarge the whole picture (default 1)")
@@ -105,9 +105,9 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")
-    add("--colour-match", "--color-match", default="none", choices=("none", "lab", "wavelet"),
+    add("--colour-match", "--color-match", choices=("none", "lab", "wavelet"),
         help="give restored faces the colours of the picture: their mean and spread (lab), or all but the fine "
-        "detail (wavelet) (default none)")  # fmt: skip
+        "detail (wavelet) (default none; mini wavelet)")  # fmt: skip
     add("--adain", action=argparse.BooleanOptionalAction,
         help="match the statistics of the codes to the input's (default: on, off for inpainting)")  # fmt: skip
     add("--keep-grey", action=argparse.BooleanOptionalAction,

@@ -67,7 +67,7 @@ def _restore(args: argparse.Namespace) -> int:
         selection=selection,
         upscale=args.upscale,
         large_faces=args.large_faces,
-        colour_match=args.colour_match,
+        colour_match=args.colour_match or usage.colour_match,
         feather=args.feather,
         batch_size=args.batch_size,
     )

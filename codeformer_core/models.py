@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoint import checkpoint_info
+from .colour import ColourMatch
 from .config import COLORIZATION, INPAINTING
 from .download import fetch_published, weights_folder
 from .published import PUBLISHED
@@ -19,12 +20,13 @@ class Usage:
     """How a model is run unless the user says otherwise."""
 
     w: float = 0.5
+    colour_match: ColourMatch = "none"
     adain: bool = True
     keep_grey: bool = True  # grey pictures stay grey
 
 
 USAGE = {
-    "mini": Usage(),
+    "mini": Usage(w=0.8, colour_match="wavelet"),  # its codebook has seen few colours besides those of faces
     "official": Usage(),
     "inpainting": Usage(w=1.0, adain=False),
     "colorization": Usage(w=0.0, keep_grey=False),
@@ -56,7 +58,7 @@ def model_path(name_or_path: str, *, accept_license: bool = False, offline: bool
     if name_or_path == "mini":
         if not BUNDLED.is_file():
             raise FileNotFoundError(
-                "the mini model is not bundled with this version yet: give --model official, or a checkpoint file"
+                f"{BUNDLED} is missing from this installation: install codeformer again, or give --model official"
             )
         return BUNDLED
     if name_or_path in USAGE:

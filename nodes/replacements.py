@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import ComfyAPI, io
 
-DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "none", "mask_softness": 0.05}
+DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "wavelet", "mask_softness": 0.05}
 REPLACEMENTS: list[dict[str, Any]] = [
     {
         "old_node_id": "FaceRestoreModelLoader",

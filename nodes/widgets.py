@@ -14,7 +14,7 @@ def fidelity() -> io.Float.Input:
     """The paper's w."""
     return io.Float.Input(
         "fidelity",
-        default=0.5,
+        default=0.7,
         min=0.0,
         max=1.0,
         step=0.05,
@@ -28,9 +28,9 @@ def colour_match() -> io.Combo.Input:
     return io.Combo.Input(
         "colour_match",
         options=COLOUR_MATCHES,
-        default="none",
+        default="wavelet",
         tooltip="Give restored faces the input's colours. lab: mean and spread of each Lab channel. wavelet: all that "
-        "is coarse. The network keeps colours fairly well by itself.",
+        "is coarse, which the bundled model wants. The official one keeps colours fairly well by itself.",
     )
 
 

@@ -1,8 +1,13 @@
-"""Which checkpoint a model's name means."""
+"""Which checkpoint a model's name means, and the one that comes with the package."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import skimage.data
 
-from codeformer_core import models
+from codeformer_core import FaceRestorer, load_codeformer, load_detector, models
+from codeformer_core.degradation import MEDIUM, degradation_rng, degrade, sample_degradation
 from codeformer_core.download import LicenseNotAccepted
 from codeformer_core.models import USAGE, default_model, model_path
 from codeformer_core.published import PUBLISHED
@@ -43,10 +48,24 @@ def test_a_path_is_itself(tmp_path, monkeypatch):
 
 def test_the_bundled_model(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "BUNDLED", tmp_path / "mini.safetensors")
-    with pytest.raises(FileNotFoundError, match="not bundled"):
+    with pytest.raises(FileNotFoundError, match="missing from this installation"):
         model_path("mini")
     models.BUNDLED.touch()
     assert model_path("mini") == models.BUNDLED
+
+
+def test_the_bundled_model_restores_faces():
+    """At w = 1 they are nearer to the clean face than the degraded input is."""
+    assert models.BUNDLED.stat().st_size < 25e6
+    restorer = FaceRestorer(load_codeformer(models.BUNDLED), load_detector())
+    photo = skimage.data.astronaut()
+    (aligned,) = restorer.align(photo, restorer.detect([photo])[0])
+    clean = (aligned.crop * 255).round().astype(np.uint8)
+    drawn = [sample_degradation(MEDIUM.scaled(len(clean)), degradation_rng(seed)) for seed in range(2)]
+    inputs = [replace(aligned, crop=degrade(clean, one).astype(np.float32) / 255) for one in drawn]
+    error = [np.square(face.crop - aligned.crop).mean() for face in inputs]
+    faithful = [np.square(face.restored - aligned.crop).mean() for face in restorer.restore_at([1.0], inputs)[0]]
+    assert np.log10(np.divide(error, faithful)).mean() > 0.03  # 0.3 dB
 
 
 @pytest.mark.parametrize("name", ["", "Official", "parsenet", "missing.pth", "."])
