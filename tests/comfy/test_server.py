@@ -43,10 +43,9 @@ def test_every_node_is_there_and_explains_its_inputs(comfy):
     info = comfy.get("/object_info")
     assert {name for name in info if name.startswith("CodeFormer")} == NODES
     for name in NODES:
-        for group in info[name]["input"].values():
-            for input_name, (_, options) in group.items():
-                if input_name not in ("prompt", "extra_pnginfo"):
-                    assert options["tooltip"], (name, input_name)
+        for group in ("required", "optional"):
+            for input_name, (_, options) in info[name]["input"].get(group, {}).items():
+                assert options["tooltip"], (name, input_name)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in API.glob("*.json") if path.stem != "stable_diffusion"))
