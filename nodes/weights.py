@@ -33,7 +33,7 @@ PARSERS = {
 }
 SUFFIXES = (".safetensors", ".pth", ".pt")
 # Bytes of activations per pixel of a face, channel of the network's width and byte of its dtype, at the peak.
-# Measured by bench.memory on the official network; see bench/README.md.
+# An estimate, not measured yet: about twelve tensors as large as the widest features.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network; more gain nothing
 
