@@ -122,7 +122,7 @@ class FaceRestorer:
         restored = iter(self.restore([face for its_faces in aligned for face in its_faces], progress=progress))
         results = []
         for i, image in enumerate(images):
-            its_faces = [next(restored) for _ in aligned[i]]
+            its_faces = self.masked([next(restored) for _ in aligned[i]])
             background = None if backgrounds is None else backgrounds[i]
             limit = None if limits is None else limits[i]
             results.append(Restoration(image=self.paste(image, its_faces, background, limit), faces=its_faces))
@@ -262,29 +262,26 @@ class FaceRestorer:
         return paste_faces(picture, patches, upscale=self.config.upscale, limit=limit)[..., 0]
 
     def _patches(self, faces: Sequence[AlignedFace]) -> list[Patch]:
-        restored = [face for face in faces if face.restored is not None]
         return [
             Patch(
                 restored=face.restored,  # pyright: ignore[reportArgumentType]
                 crop=face.crop,
                 affine=face.affine,
-                mask=mask,
+                mask=face.mask,  # pyright: ignore[reportArgumentType]
                 detail=own_detail(face.affine) if self.config.large_faces == "keep_detail" else 0.0,
             )
-            for face, mask in zip(restored, self._masks(restored), strict=True)
+            for face in self.masked(faces)
+            if face.restored is not None
         ]
 
-    def _masks(self, faces: Sequence[AlignedFace]) -> list[np.ndarray]:
-        size, upscale = self.face_size, self.config.upscale
-        masks = [
-            square_mask(size, upscale / affine_scale(face.affine), upscale, self.config.feather)
-            if face.mask is None
-            else face.mask
-            for face in faces
-        ]
-        to_parse = [i for i, face in enumerate(faces) if face.mask is None]
-        if self.parser is not None and to_parse:
-            for i in to_parse:  # one by one: parsing is light, and needs no more memory for a crowd
-                parsed = self.parser.masks(faces[i].restored[None])  # pyright: ignore[reportOptionalSubscript]
-                masks[i] = np.minimum(masks[i], parsed[0])
-        return masks
+    def masked(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
+        """The faces, those that are restored with a `mask`: their own, or else the feathered square or parsed face."""
+        return [face if face.restored is None or face.mask is not None else self._with_mask(face) for face in faces]
+
+    def _with_mask(self, face: AlignedFace) -> AlignedFace:
+        upscale = self.config.upscale
+        mask = square_mask(self.face_size, upscale / affine_scale(face.affine), upscale, self.config.feather)
+        if self.parser is not None:  # one by one: parsing is light, and needs no more memory for a crowd
+            parsed = self.parser.masks(face.restored[None])  # pyright: ignore[reportOptionalSubscript]
+            mask = np.minimum(mask, parsed[0])
+        return replace(face, mask=mask)

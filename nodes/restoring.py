@@ -109,7 +109,7 @@ def paste_crops(
     results, changed = [], []
     for i, (picture, its_faces) in enumerate(zip(pictures, faces.faces, strict=True)):
         stop_if_interrupted()
-        aligned = [replace(face, restored=next(order)) for face in restorer.align(picture, its_faces)]
+        aligned = restorer.masked([replace(f, restored=next(order)) for f in restorer.align(picture, its_faces)])
         limit = limits[i] if limits else None
         results.append(restorer.paste(picture, aligned, backgrounds[i] if backgrounds else None, limit))
         changed.append(restorer.changed(picture.shape[:2], aligned, limit))
