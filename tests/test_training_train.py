@@ -271,10 +271,28 @@ def test_another_config_or_origin_is_not_resumed(faces, trained, tmp_path):
     mine = stage_path(trained, 1).read_bytes()
     try:
         stage_path(trained, 1).write_bytes(stage_path(tmp_path, 1).read_bytes())
-        with pytest.raises(ValueError, match="began from another checkpoint"):
+        with pytest.raises(ValueError, match="began from other checkpoints"):
             run(TINY, 2, faces, trained)
     finally:
         stage_path(trained, 1).write_bytes(mine)
+
+
+@pytest.mark.parametrize(("number", "added"), [(1, "encoder."), (2, "ft_layers."), (3, "fuse_convs_dict.32.")])
+def test_what_a_stage_adds_begins_from_another_checkpoint(number, added, faces, trained, tmp_path):
+    for n in range(1, number):
+        run(replace(TINY, seed=7), n, faces, tmp_path)
+    source = stage_path(trained, number)
+    begun = run(TINY, number, faces, tmp_path, begin=source, stop_at=0)["net"]
+    given = read_state_dict(source)[0]
+    before = read_state_dict(stage_path(tmp_path, number - 1))[0] if number > 1 else {}
+    assert any(name.startswith(added) for name in given)
+    assert_same(begun, given | before)
+
+    with pytest.raises(ValueError, match="give the same --begin-from"):
+        run(TINY, number, faces, tmp_path)
+    if number > 1:
+        with pytest.raises(CheckpointError, match=f"has none of the weights.*that stage {number} adds"):
+            run(TINY, number, faces, tmp_path, begin=stage_path(trained, number - 1))
 
 
 def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path, monkeypatch, caplog):

@@ -25,7 +25,7 @@ from .checkpoints import file_hash, load_state, run_json, save_state
 from .codebook import CodeUsage, count_codes, revive
 from .curves import Means, save_grid
 from .data import FaceFolder, SampleKey, face_loader
-from .export import export, load_autoencoder, load_predictor, stage_path
+from .export import begin_from, export, load_autoencoder, load_predictor, stage_path
 from .group_norm import use_quick_norms
 from .perceptual import load_perceptual
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
@@ -49,9 +49,12 @@ def train_stage(
     accumulate: int = 1,
     workers: int = 0,
     perceptual_weights: Path | None = None,
+    begin: Path | None = None,
     stop_at: int | None = None,
 ) -> None:
     """Run one stage to its end, or from where it stopped to its end; `stop_at` is a step at which to stop early.
+
+    What the stage adds starts from the checkpoint `begin` instead of at random, as far as that has it.
 
     Leaves in `out`: stage<number>.safetensors with the averaged weights, and stage<number>/ with what resuming needs,
     TensorBoard's curves and sample grids. ValueError or OSError before the first step if something is missing.
@@ -62,6 +65,9 @@ def train_stage(
     torch.manual_seed(config.seed * 10 + number)  # the random weights
     perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
     stage, origin = build_stage(config, number, perceptual, out)
+    if begin is not None:
+        begin_from(stage.net, begin, number)
+        origin = [*origin, file_hash(begin)]
     net = channels_last(stage.net, device).train()
     if device.type == "cpu":
         use_quick_norms(net)
@@ -77,8 +83,8 @@ def train_stage(
     if state := load_state(folder / "resume.pt", config, number):
         if state["origin"] != origin:
             raise ValueError(
-                f"{folder}: began from another checkpoint of the stage before (it has been trained on since?); "
-                "remove this folder to begin again, or put that checkpoint back"
+                f"{folder}: began from other checkpoints (has the stage before been trained on since?); "
+                "remove this folder to begin again, or put them back and give the same --begin-from"
             )
         net.load_state_dict(state["net"])
         average.net.load_state_dict(state["average"])
@@ -112,7 +118,7 @@ def train_stage(
     means = Means(device)
     writer = SummaryWriter(str(folder / "curves"), purge_step=step) if is_main else None
     first_step, began = step, time.monotonic()
-    end = min(stage_config.steps, stop_at or stage_config.steps)
+    end = stage_config.steps if stop_at is None else min(stage_config.steps, stop_at)
     progress = tqdm(total=stage_config.steps, initial=step, desc=f"stage {number}", unit="step", disable=not is_main)
     while step < end:
         phase_end, faces = faces_at(config, number, step, folders, shares)
@@ -259,6 +265,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each --data is drawn (default: by its size)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--begin-from", type=Path, help="a checkpoint whose weights what the stage adds begins from")
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
     parser.add_argument("--workers", type=int, default=0, help="processes that read and degrade faces")
@@ -297,6 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 accumulate=args.accumulate,
                 workers=args.workers,
                 perceptual_weights=args.perceptual_weights,
+                begin=args.begin_from,
             )
         accelerator.end_training()
     except (ValueError, OSError, FloatingPointError) as error:
