@@ -92,7 +92,7 @@ def begin_from(net: nn.Module, path: Path, number: int) -> None:
 
 
 def _is_added(name: str, number: int) -> bool:
-    return number == 1 or name.startswith("fuse_convs_dict.") == (number == 3) and not name.startswith(PARTS_OF_BEFORE)
+    return number == 1 or (name.startswith("fuse_convs_dict.") == (number == 3) and not name.startswith(PARTS_OF_BEFORE))
 
 
 def _load(net: Net, path: Path, number: int) -> Net:
