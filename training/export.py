@@ -74,16 +74,13 @@ def load_predictor(path: Path, config: TrainConfig) -> CodeFormer:
     return _load(build_codeformer(config, replace(config.model, cft_sizes=())), path, 2)
 
 
-PARTS_OF_BEFORE = ("encoder.", "quantize.", "generator.")
-
-
 def begin_from(net: nn.Module, path: Path, number: int) -> None:
     """Set what stage `number` adds (I: all, II: the prediction of codes, III: CFT) to the weights of a checkpoint.
 
     What the checkpoint lacks stays as it is, and is logged; CheckpointError if nothing fits.
     """
     state, _ = read_state_dict(path)
-    added = {name: tensor for name, tensor in net.state_dict().items() if _is_added(name, number)}
+    added = {name: tensor for name, tensor in net.state_dict().items() if _adding_stage(name) == number}
     found = {name: state[name] for name, t in added.items() if name in state and state[name].shape == t.shape}
     if not found:
         raise CheckpointError(f"{path}: has none of the weights, in the shapes wanted, that stage {number} adds")
@@ -91,8 +88,10 @@ def begin_from(net: nn.Module, path: Path, number: int) -> None:
     logger.info("%d of the %d tensors that stage %d adds begin from %s", len(found), len(added), number, path)
 
 
-def _is_added(name: str, number: int) -> bool:
-    return number == 1 or (name.startswith("fuse_convs_dict.") == (number == 3) and not name.startswith(PARTS_OF_BEFORE))
+def _adding_stage(name: str) -> int:
+    if name.startswith(("encoder.", "quantize.", "generator.")):
+        return 1
+    return 3 if name.startswith("fuse_convs_dict.") else 2
 
 
 def _load(net: Net, path: Path, number: int) -> Net:
