@@ -47,7 +47,7 @@ def draw_faces(image: Tensor, faces: FoundFaces) -> Tensor:
     drawn = []
     for picture, its_faces in zip(to_pictures(image[:PREVIEWS]), faces.faces, strict=False):
         canvas = from_float(picture, np.dtype(np.uint8))
-        line = max(1, round(min(canvas.shape[:2]) / 400))
+        line = max(1, round(max(canvas.shape[:2]) / 400))  # seen in a node, a picture is some 300 px wide
         for number, face in enumerate(its_faces):
             left, top, right, bottom = (int(v) for v in face.box.round())
             cv2.rectangle(canvas, (left, top), (right, bottom), BOX, line)
@@ -56,7 +56,7 @@ def draw_faces(image: Tensor, faces: FoundFaces) -> Tensor:
             place = (max(left, 0), max(top - 4 * line, 14 * line))
             for colour, width in ((BOX, 3 * line), (TEXT, line)):
                 text = f"{number}: {face.score:.2f}"
-                cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * line, colour, width, cv2.LINE_AA)
+                cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * line, colour, width, cv2.LINE_AA)
         drawn.append(to_float(canvas))
     return torch.from_numpy(np.stack(drawn)) if drawn else image[:0, ..., :3]
 

@@ -32,8 +32,8 @@ PARSERS = {
     "download: bisenet (MIT)": "bisenet",
 }
 SUFFIXES = (".safetensors", ".pth", ".pt")
-# Bytes of activations per pixel of a face, channel of the network's width and byte of its dtype, at the peak.
-# An estimate, not measured yet: about twelve tensors as large as the widest features.
+# Bytes of activations at the peak for a pixel of a face, a channel of the network's width and a byte of its dtype.
+# Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network; more gain nothing
 

@@ -167,14 +167,14 @@ MINI = TrainConfig(
     stages=(
         StageConfig(
             **{**_MINI_COMMON, "lr": 5e-4},
-            steps=4_400,
-            decay=1_800,
+            steps=4_000,
+            decay=1_400,
             final_lr=0.05,
             w_adversarial=0.5,
-            adversarial_from=4_400,  # never: in the steps at hand the discriminator learns nothing
+            adversarial_from=4_000,  # never: in the steps at hand the discriminator learns nothing
             unquantized_until=600,
             revive_every=25,
-            revive_until=3_300,
+            revive_until=3_000,
         ),
         StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=MINI_DEGRADATIONS),
         StageConfig(

@@ -80,6 +80,10 @@ class Comfy:
         return (self.base / "comfy.log").read_text(errors="replace")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-workflows", action="store_true", help="write thumbnails and API forms into workflows/")
+
+
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory) -> Iterator[Comfy]:
     checkout = os.environ.get("COMFYUI_PATH")
