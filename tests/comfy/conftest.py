@@ -96,11 +96,18 @@ def comfy(tmp_path_factory) -> Iterator[Comfy]:
     for asset in (ROOT / "workflows" / "assets").iterdir():
         shutil.copy(asset, base / "input")
     (base / "models" / "facerestore_models" / "corrupt.pth").write_bytes(b"PK\x03\x04 this is no checkpoint")
+    (base / "elsewhere" / "faces").mkdir(parents=True)
+    shutil.copy(
+        ROOT / "codeformer_core" / "assets" / "mini.safetensors", base / "elsewhere" / "faces" / "own.safetensors"
+    )
+    extra = f"elsewhere:\n  base_path: {base / 'elsewhere'}\n  facerestore_models: faces\n  facedetection: faces\n"
+    (base / "extra.yaml").write_text(extra)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--port", str(port)]
     command += ["--base-directory", str(base), "--disable-auto-launch"]
+    command += ["--extra-model-paths-config", str(base / "extra.yaml")]
     command += ["--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}"]
     with (base / "comfy.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=checkout, stdout=log, stderr=subprocess.STDOUT)

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+
+from codeformer_core.facexlib_nets import build_parsenet
 
 API = Path(__file__).parents[2] / "workflows" / "api"
 NODES = {
@@ -180,6 +184,32 @@ def test_weights_are_read_once_and_survive_freeing(comfy):
     time.sleep(1)
     comfy.run(prompt(0.13))
     assert comfy.log().count("loading ") == loads
+
+
+def test_models_of_extra_model_paths_are_listed_and_run(comfy):
+    info = comfy.get("/object_info/CodeFormerLoadModel")["CodeFormerLoadModel"]
+    _, options = info["input"]["required"]["model_name"]
+    assert {"own.safetensors", "corrupt.pth"} <= set(options["options"])
+    load = {"class_type": "CodeFormerLoadModel", "inputs": {"model_name": "own.safetensors", "accept_license": False}}
+    with_own = {"1": LOAD, "2": load, "3": restore(["1", 0], model=["2", 0]), "4": save(["3", 0])}
+    with_bundled = {"1": LOAD, "3": restore(["1", 0]), "4": save(["3", 0])}
+    (own,), (bundled,) = comfy.run(with_own)["4"], comfy.run(with_bundled)["4"]
+    np.testing.assert_array_equal(own, bundled)
+
+
+@pytest.mark.parametrize(("label", "changed"), [(0, 0), (1, 255)])  # all background, all skin
+def test_a_parsing_net_limits_the_mask(comfy, label, changed):
+    net = build_parsenet()
+    with torch.no_grad():
+        net.get_parameter("out_mask_conv.conv2d.bias")[label] = 1e6
+    name = f"sees_{label}.safetensors"
+    save_file(net.state_dict(), comfy.base / "elsewhere" / "faces" / name)
+    loader = {"detector_name": "bundled: retinaface_mobile0.25", "score_threshold": 0.8, "short_side": 640}
+    loader |= {"parser_name": name, "accept_license": False}
+    prompt = {"1": LOAD, "2": {"class_type": "CodeFormerLoadDetector", "inputs": loader}}
+    prompt |= {"3": restore(["1", 0], detector=["2", 0]), "4": as_image(["3", 1]), "5": save(["4", 0])}
+    (mask,) = comfy.run(prompt)["5"]
+    assert mask.max() == changed
 
 
 def test_segs_go_out_and_come_back(comfy):
