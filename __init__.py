@@ -1,4 +1,4 @@
-"""ComfyUI's entry point: model folders, and the nodes, imported only when ComfyUI asks for them."""
+"""ComfyUI's entry point: the nodes, imported only when ComfyUI asks for them."""
 
 import logging
 

@@ -1,37 +1,46 @@
-"""Peak memory of the networks' activations, in the unit of nodes/weights.py: `python -m bench.activations`.
+"""Peak memory of the networks' activations, by which the nodes ask ComfyUI for it: `python -m bench.activations`.
 
-What `restore` has allocated at its peak beyond weights and input, divided by pixels of the faces x width of the network
-x bytes per number. On a GPU convolutions' workspaces are in it; on a CPU they are not, only tensors.
+What is allocated at the peak beyond weights and input. For CodeFormer it is divided by pixels of the faces x width of
+the network x bytes per number; for the others, of one picture of 16:9 at short side 640 and of one face, it is in MiB.
+On a GPU convolutions' workspaces are in it; on a CPU they are not, only tensors.
 """
 
 import argparse
+from collections.abc import Callable
 
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from codeformer_core import CodeFormer, CodeFormerConfig
 from codeformer_core.checkpoint import for_inference
+from codeformer_core.facexlib_nets import build_bisenet, build_parsenet, build_retinaface
 from training.presets import MINI
 
 from .measure import machine
 
-NETS = {"official": CodeFormerConfig(), "mini": MINI.model}
+CODEFORMERS = {"official": CodeFormerConfig(), "mini": MINI.model}
+OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
+    "retinaface_mobile0.25": (lambda: build_retinaface("mobile0.25"), (640, 1138)),
+    "retinaface_resnet50": (lambda: build_retinaface("resnet50"), (640, 1138)),
+    "parsenet": (build_parsenet, (512, 512)),
+    "bisenet": (build_bisenet, (512, 512)),
+}
 
 
-def peak(net: CodeFormer, lq: torch.Tensor, w: float) -> int:
-    """Bytes allocated at most at a time by `net.restore`."""
+def peak(run: Callable[[], object], device: torch.device) -> int:
+    """Bytes that `run` has allocated at most at a time."""
     with torch.inference_mode():
-        net.restore(lq, w)
-        if lq.is_cuda:
+        run()
+        if device.type == "cuda":
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            net.restore(lq, w)
+            run()
             return torch.cuda.max_memory_allocated() - before
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            net.restore(lq, w)
-    events = profiler.profiler.kineto_results.events()  # pyright: ignore[reportOptionalMemberAccess]
+            run()
     live = most = 0
-    for event in events:
+    for event in profiler.profiler.kineto_results.events():  # pyright: ignore[reportOptionalMemberAccess]
         if event.name() == "[memory]":
             live += event.nbytes()
             most = max(most, live)
@@ -43,15 +52,17 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(parser.parse_args().device)
     print(torch.cuda.get_device_name(device) if device.type == "cuda" else machine())
-    dtypes = (torch.float32, torch.float16) if device.type == "cuda" else (torch.float32, torch.bfloat16)
-    for name, config in NETS.items():
-        for dtype in dtypes:
-            net = for_inference(CodeFormer(config)).to(device, dtype)
+    for name, config in CODEFORMERS.items():
+        for dtype in (torch.float32, torch.float16) if device.type == "cuda" else (torch.float32,):
+            net, size = for_inference(CodeFormer(config)).to(device, dtype), config.vq.image_size
             for faces in (1, 2):
-                lq = torch.zeros(faces, 3, config.vq.image_size, config.vq.image_size, device=device, dtype=dtype)
-                unit = faces * config.vq.image_size**2 * config.vq.width * dtype.itemsize
-                shares = " ".join(f"w = {w}: {peak(net, lq, w) / unit:5.2f}" for w in (0.0, 0.5))
-                print(f"{name:9} {str(dtype)[6:]:9} {faces} faces  {shares}")
+                lq = torch.zeros(faces, 3, size, size, device=device, dtype=dtype)
+                unit = faces * size**2 * config.vq.width * dtype.itemsize
+                shares = [peak(lambda w=w, net=net, lq=lq: net.restore(lq, w), device) / unit for w in (0.0, 0.5)]
+                print(f"{name:9} {str(dtype)[6:]:8} {faces} face(s)  w = 0: {shares[0]:.2f}  w = 0.5: {shares[1]:.2f}")
+    for name, (build, (height, width)) in OTHERS.items():
+        net, x = build().to(device), torch.zeros(1, 3, height, width, device=device)
+        print(f"{name:22} {peak(lambda net=net, x=x: net(x), device) / 2**20:5.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 PERMISSIVE = frozenset({"Apache-2.0", "BSD-3-Clause", "MIT"})
 TIMEOUT = 30.0  # seconds without a byte
+ELSEWHERE = "use another folder (set CODEFORMER_HOME; in ComfyUI extra_model_paths.yaml)"
 WAITS = (1.0, 4.0)  # seconds before the second and the third try
 
 
@@ -48,10 +49,12 @@ def fetch_published(
     accept_license: bool = False,
     offline: bool = False,
     progress: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """The path of a published file, which is downloaded first if it is missing or damaged.
 
     `name` is a key of `PUBLISHED`, or a file of the caller's own; `directory` defaults to `weights_folder()`.
+    `on_progress(bytes so far, bytes in all or 0)` is called as they come, and may raise to stop: nothing stays behind.
     CODEFORMER_ACCEPT_LICENSE=1 and CODEFORMER_OFFLINE=1 do the same as `accept_license` and `offline`.
     A file is hashed once, and the hash kept next to it as sha256sum writes it; later its size and date suffice.
     Raises ValueError (no such name), LicenseNotAccepted, FileNotFoundError (offline) or DownloadError.
@@ -74,14 +77,14 @@ def fetch_published(
         with _lock(path):
             if problem := _problem(path, file):  # another process may have fetched it meanwhile
                 logger.info("%s %s: fetching %s", path, problem, file.url)
-                _download(file, path, progress)
+                _download(file, path, progress, on_progress)
     except DownloadError:
         raise
     except OSError as error:  # full disk, quota, read-only or forbidden folder
         size = "unknown size" if file.size is None else f"{file.size} bytes"
         raise DownloadError(
             f"{path.parent} cannot take {file.filename}, {size} ({error.strerror or error}): free space there and "
-            "allow writing, or set CODEFORMER_HOME to another folder"
+            f"allow writing, or {ELSEWHERE}"
         ) from error
     return path
 
@@ -134,7 +137,7 @@ def _lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _download(file: PublishedFile, path: Path, progress: bool) -> None:
+def _download(file: PublishedFile, path: Path, progress: bool, on_progress: Callable[[int, int], None] | None) -> None:
     """Fetch into a .part file, check it, then move it into place; the .part file never outlives this call."""
     import requests
 
@@ -143,7 +146,7 @@ def _download(file: PublishedFile, path: Path, progress: bool) -> None:
     try:
         for wait in (*WAITS, None):
             try:
-                _stream(file, part, progress)
+                _stream(file, part, progress, on_progress)
                 break
             except requests.RequestException as error:
                 if wait is None or not _may_pass(error):
@@ -163,7 +166,7 @@ def _download(file: PublishedFile, path: Path, progress: bool) -> None:
         part.unlink(missing_ok=True)
 
 
-def _stream(file: PublishedFile, part: Path, progress: bool) -> None:
+def _stream(file: PublishedFile, part: Path, progress: bool, on_progress: Callable[[int, int], None] | None) -> None:
     """One try at writing the whole file to `part`; the size and the disk are checked before its first byte."""
     import pooch
     import requests
@@ -191,7 +194,7 @@ def _stream(file: PublishedFile, part: Path, progress: bool) -> None:
             response.close()
             raise DownloadError(
                 f"{part.parent} has {free} bytes free and {file.filename} needs {size}: "
-                "free space there, or set CODEFORMER_HOME to another folder"
+                f"free space there, or {ELSEWHERE}"
             )
 
     download = pooch.HTTPDownloader(
@@ -205,7 +208,13 @@ def _stream(file: PublishedFile, part: Path, progress: bool) -> None:
         part.open("wb") as stream,
         tqdm(desc=file.filename, unit="B", unit_scale=True, leave=False, disable=hide) as bar,
     ):
-        download(file.url, CallbackIOWrapper(bar.update, stream, "write"), None)
+
+        def show(written: int) -> None:
+            bar.update(written)
+            if on_progress is not None:
+                on_progress(int(bar.n), int(bar.total or 0))
+
+        download(file.url, CallbackIOWrapper(show, stream, "write"), None)
     written = part.stat().st_size
     if not written or length not in (None, written):  # urllib3 before 2.0 does not notice
         raise requests.ConnectionError(f"connection cut after {written} of {length or file.size} bytes")

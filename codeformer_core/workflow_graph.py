@@ -10,7 +10,7 @@ class NodeKind:
     """What a node takes and gives, in the order that workflows count it in."""
 
     sockets: dict[str, str] = field(default_factory=dict)  # name to type
-    widgets: dict[str, Any] = field(default_factory=dict)  # name to default; None where there is none
+    widgets: dict[str, Any] = field(default_factory=dict)  # name to what a graph that is silent means; None: nothing
     outputs: dict[str, str] = field(default_factory=dict)  # name to type
 
 
@@ -70,7 +70,7 @@ NEW = {  # ours, and ComfyUI's own
     ),
     "CodeFormerRestoreFaces": NodeKind(
         sockets={**IMAGE, **MODEL, **DETECTOR, **MASK},
-        widgets={"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "none", "mask_softness": 0.05},
+        widgets={"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05},
         outputs={**IMAGE, **MASK, **FACES},
     ),
     "CodeFormerDetectFaces": NodeKind(sockets={**IMAGE, **DETECTOR}, outputs={**FACES, "count": "INT"}),
@@ -90,7 +90,7 @@ NEW = {  # ours, and ComfyUI's own
     ),
     "CodeFormerCropFaces": NodeKind(sockets={**IMAGE, **FACES}, widgets={"size": 512}, outputs=CROPS),
     "CodeFormerRestoreAligned": NodeKind(
-        sockets={**CROPS, **MODEL}, widgets={"fidelity": 0.5, "colour_match": "none"}, outputs=CROPS
+        sockets={**CROPS, **MODEL}, widgets={"fidelity": 0.5, "colour_match": "auto"}, outputs=CROPS
     ),
     "CodeFormerPasteFaces": NodeKind(
         sockets={**IMAGE, **FACES, **CROPS, "background": "IMAGE", **MASK, **DETECTOR},

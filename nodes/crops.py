@@ -4,6 +4,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
+from .model_files import default_model_stamp
 from .types import Faces, FoundFaces
 from .weights import LoadedDetector, LoadedModel
 
@@ -70,12 +71,16 @@ class CodeFormerRestoreAligned(io.ComfyNode):
         return widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> object:
+        return default_model_stamp()
+
+    @classmethod
     def execute(
         cls, crops: torch.Tensor, fidelity: float, colour_match: str, model: LoadedModel | None = None
     ) -> io.NodeOutput:
         from .restoring import restore_crops
 
-        return io.NodeOutput(restore_crops(crops, model, w=fidelity, colour_match=colour_match))
+        return io.NodeOutput(restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match))
 
 
 class CodeFormerPasteFaces(io.ComfyNode):

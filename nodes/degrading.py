@@ -7,14 +7,14 @@ from torch import Tensor
 from ..codeformer_core.degradation import LEVELS, degradation_rng, degrade, sample_degradation
 from ..codeformer_core.pictures import from_float, to_float
 from .pictures import to_image, to_pictures
-from .weights import stop_if_interrupted
+from .progress import watched
 
 
 def degrade_batch(image: Tensor, level: str, seed: int) -> Tensor:
     """Each picture of an IMAGE degraded at a level, by draws from (seed, its number)."""
-    results = []
-    for i, picture in enumerate(to_pictures(image)):
-        stop_if_interrupted()
+    results = np.empty((*image.shape[:3], 3), np.float32)
+    for i in watched(range(len(image))):
+        (picture,) = to_pictures(image[i : i + 1])
         drawn = sample_degradation(LEVELS[level], degradation_rng(seed, i))
-        results.append(to_float(degrade(from_float(picture, np.dtype(np.uint8)), drawn)))
-    return to_image(torch.from_numpy(np.stack(results)), image) if results else image
+        results[i] = to_float(degrade(from_float(picture, np.dtype(np.uint8)), drawn))
+    return to_image(torch.from_numpy(results), image)

@@ -12,6 +12,7 @@ from ..codeformer_core.alignment import estimate_affine
 from ..codeformer_core.faces import Face, FaceSelection, select_faces
 from ..codeformer_core.pictures import from_float, to_float
 from .pictures import is_no_mask, resize_mask, to_pictures
+from .progress import watched
 from .types import FoundFaces
 from .weights import LoadedDetector, default_detector
 
@@ -24,11 +25,12 @@ logger = logging.getLogger(__name__)
 
 def detect_faces(image: Tensor, detector: LoadedDetector | None) -> FoundFaces:
     """The faces of an IMAGE (b, h, w, c) that can be aligned, the largest first."""
-    found = (detector or default_detector()).detect(to_pictures(image))
+    detector = detector or default_detector()
     height, width = image.shape[1:3]
     faces = []
-    for i, some in enumerate(found):
-        kept = select_faces(some, (height, width), FaceSelection(order="size"))
+    for i in watched(range(len(image))):
+        (found,) = detector.detect(to_pictures(image[i : i + 1]))
+        kept = select_faces(found, (height, width), FaceSelection(order="size"))
         faces.append([replace(face, image_index=i) for face in kept if _can_be_aligned(face)])
     return FoundFaces(faces=faces, height=height, width=width)
 
@@ -105,8 +107,8 @@ def _inside(face: Face, mask: np.ndarray) -> bool:
 def parse_indices(text: str) -> set[int]:
     """The numbers of a list like "0, 2, 4-6", all below `MOST`; ValueError for anything else."""
     numbers: set[int] = set()
-    for part in text.split(",") if text.strip() else ():
-        first, dash, last = part.strip().partition("-")
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
         last = last if dash else first
         if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < MOST):
             raise ValueError(f"indices is {text!r}: give numbers from 0 and rising ranges, as in 0, 2, 4-6")

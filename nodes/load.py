@@ -2,8 +2,9 @@
 
 from comfy_api.v0_0_2 import io
 
-from . import weights, widgets
+from . import model_files, widgets
 from .types import Detector, Model
+from .weights import load_detector, load_model
 
 LICENSE_TIP = (
     "Downloads under a licence for non-commercial use are fetched only when this is on: read the licence first. "
@@ -25,8 +26,8 @@ class CodeFormerLoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model_name",
-                    options=weights.model_names(),
-                    default=next(iter(weights.MODELS)),
+                    options=model_files.model_names(),
+                    default=next(iter(model_files.MODELS)),
                     tooltip="Files of models/facerestore_models (.safetensors, .pth) by name. Published weights are "
                     "under the S-Lab License 1.0, for non-commercial use.",
                 ),
@@ -37,15 +38,15 @@ class CodeFormerLoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        return widgets.is_one_of("model_name", model_name, weights.model_names())
+        return widgets.is_one_of("model_name", model_name, model_files.model_names())
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, accept_license: bool) -> object:
-        return weights.stamp_of(weights.MODELS, model_name, weights.MODEL_FOLDER)
+    def fingerprint_inputs(cls, model_name: str | None = None, **others: object) -> object:
+        return model_files.stamp_of(model_files.MODELS, model_name, model_files.MODEL_FOLDER)
 
     @classmethod
     def execute(cls, model_name: str, accept_license: bool) -> io.NodeOutput:
-        return io.NodeOutput(weights.load_model(model_name, accept_license))
+        return io.NodeOutput(load_model(model_name, accept_license))
 
 
 class CodeFormerLoadDetector(io.ComfyNode):
@@ -62,8 +63,8 @@ class CodeFormerLoadDetector(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "detector_name",
-                    options=weights.detector_names(),
-                    default=next(iter(weights.DETECTORS)),
+                    options=model_files.detector_names(),
+                    default=next(iter(model_files.DETECTORS)),
                     tooltip="The bundled one suits most pictures.",
                 ),
                 io.Float.Input(
@@ -85,7 +86,7 @@ class CodeFormerLoadDetector(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "parser_name",
-                    options=weights.parser_names(),
+                    options=model_files.parser_names(),
                     default="none",
                     tooltip="A parsing net keeps hats, neck, clothes and hands in front of a face out of it. A file "
                     "of models/facedetection, or a download.",
@@ -101,18 +102,20 @@ class CodeFormerLoadDetector(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, detector_name: str | None = None, parser_name: str | None = None) -> bool | str:
-        wrong = widgets.is_one_of("detector_name", detector_name, weights.detector_names())
-        return wrong if wrong is not True else widgets.is_one_of("parser_name", parser_name, weights.parser_names())
+        wrong = widgets.is_one_of("detector_name", detector_name, model_files.detector_names())
+        return wrong if wrong is not True else widgets.is_one_of("parser_name", parser_name, model_files.parser_names())
 
     @classmethod
-    def fingerprint_inputs(cls, detector_name: str, parser_name: str, **settings: object) -> object:
-        folder = weights.DETECTOR_FOLDER
-        names = ((weights.DETECTORS, detector_name), (weights.PARSERS, parser_name))
-        return [weights.stamp_of(known, name, folder) for known, name in names], sorted(settings.items())
+    def fingerprint_inputs(
+        cls, detector_name: str | None = None, parser_name: str | None = None, **others: object
+    ) -> object:
+        folder = model_files.DETECTOR_FOLDER
+        names = ((model_files.DETECTORS, detector_name), (model_files.PARSERS, parser_name))
+        return [model_files.stamp_of(known, name, folder) for known, name in names]
 
     @classmethod
     def execute(
         cls, detector_name: str, score_threshold: float, short_side: int, parser_name: str, accept_license: bool
     ) -> io.NodeOutput:
-        loaded = weights.load_detector(detector_name, score_threshold, short_side, parser_name, accept_license)
-        return io.NodeOutput(loaded)
+        settings = {"score_threshold": score_threshold, "short_side": short_side}
+        return io.NodeOutput(load_detector(detector_name, accept_license, parser_name=parser_name, **settings))

@@ -24,15 +24,16 @@ def to_image(rgb: Tensor, like: Tensor) -> Tensor:
     return torch.cat([rgb, alpha.movedim(1, -1)], dim=-1)
 
 
-def to_limits(mask: Tensor | None, image: Tensor) -> list[np.ndarray] | None:
-    """A MASK as one float32 array (h, w) for each picture of an IMAGE, or None if nothing limits.
+def to_limits(mask: Tensor | None, image: Tensor, part: slice) -> list[np.ndarray] | None:
+    """A MASK as one float32 array (h, w) for each picture in a part of an IMAGE, or None if nothing limits.
 
     One mask serves all pictures. The 64 x 64 zeros that LoadImage gives for a picture without alpha limit nothing.
     """
     if mask is None or is_no_mask(mask, image.shape[1:3]):
         return None
-    _, height, width, _ = image.shape
-    return list(resize_mask(mask, len(image), (height, width)))
+    count, height, width, _ = image.shape
+    mask = check_mask(mask, count)
+    return list(resize_mask(mask[part] if len(mask) > 1 else mask, len(image[part]), (height, width)))
 
 
 def is_no_mask(mask: Tensor, size: tuple[int, ...]) -> bool:
@@ -40,12 +41,17 @@ def is_no_mask(mask: Tensor, size: tuple[int, ...]) -> bool:
     return tuple(mask.shape[-2:]) == (64, 64) != tuple(size) and not mask.any()
 
 
-def resize_mask(mask: Tensor, count: int, size: tuple[int, int]) -> np.ndarray:
-    """A MASK (1 or `count`, h', w') as float32 (count, height, width) in [0, 1]."""
-    mask = mask.detach().float().cpu()
+def check_mask(mask: Tensor, count: int) -> Tensor:
+    """A MASK as (1 or `count`, h', w'); ValueError if it is of another number of pictures."""
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, count):
         raise ValueError(f"a MASK for {count} picture(s) is (1 or {count}, height, width), got {tuple(mask.shape)}")
+    return mask
+
+
+def resize_mask(mask: Tensor, count: int, size: tuple[int, int]) -> np.ndarray:
+    """A MASK (1 or `count`, h', w') as float32 (count, height, width) in [0, 1]."""
+    mask = check_mask(mask, count).detach().float().cpu()
     if tuple(mask.shape[1:]) != size:
         mask = F.interpolate(mask[:, None], size, mode="bilinear")[:, 0]
     return mask.clamp(0, 1).expand(count, -1, -1).numpy()

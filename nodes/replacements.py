@@ -1,13 +1,14 @@
 """Replacements that newer versions of ComfyUI offer for missing nodes of other face restoration packs.
 
-They map one node to one node; `codeformer migrate-workflow` does more.
+They map one node to one node, and what has no place there (ReActor's `visibility`, and models other than CodeFormer) is
+left out; `codeformer migrate-workflow` does more, and lists what it cannot do.
 """
 
 from typing import Any
 
 from comfy_api.v0_0_2 import ComfyAPI, io
 
-DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "wavelet", "mask_softness": 0.05}
+DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05}
 REPLACEMENTS: list[dict[str, Any]] = [
     {
         "old_node_id": "FaceRestoreModelLoader",

@@ -4,6 +4,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
+from .model_files import default_model_stamp
 from .types import Faces
 from .weights import LoadedDetector, LoadedModel
 
@@ -57,6 +58,10 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         return wrong if wrong is not True else widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> object:
+        return default_model_stamp()
+
+    @classmethod
     def execute(
         cls,
         image: torch.Tensor,
@@ -71,5 +76,5 @@ class CodeFormerRestoreFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         from .restoring import restore_batch
 
-        settings = {"w": fidelity, "upscale": upscale, "colour_match": colour_match, "feather": mask_softness}
-        return io.NodeOutput(*restore_batch(image, mask, model, detector, faces=faces, **settings))
+        settings = {"upscale": upscale, "colour_match": colour_match, "feather": mask_softness}
+        return io.NodeOutput(*restore_batch(image, mask, model, detector, faces=faces, fidelity=fidelity, **settings))

@@ -4,34 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from comfy.utils import ProgressBar
 from torch import Tensor
 
 from ..codeformer_core.faces import FaceSelection
 from ..codeformer_core.restorer import FaceRestorer, RestoreConfig
 from .pictures import to_image, to_limits, to_pictures
+from .progress import Portions, count_faces, watched
 from .types import FoundFaces
-from .weights import LoadedDetector, LoadedModel, default_detector, default_model, stop_if_interrupted
+from .weights import LoadedDetector, LoadedModel, default_detector, default_model
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
-TICKS = 1000  # of the progress bar
-
-
-class Progress:
-    """ComfyUI's progress bar for work that comes in portions of unequal length."""
-
-    def __init__(self, pictures: int):
-        self.pictures, self.before, self.bar = pictures, 0, ProgressBar(TICKS)
-
-    def __call__(self, done: int, total: int) -> None:
-        """So many of the present portion's faces are done; raises if the user has pressed the cross."""
-        stop_if_interrupted()
-        portion = min(PORTION, self.pictures - self.before)
-        self.bar.update_absolute(round(TICKS * (self.before + portion * done / total) / self.pictures))
-
-    def portion_done(self, pictures: int) -> None:
-        self.before += pictures
-        self.bar.update_absolute(round(TICKS * self.before / self.pictures))
+FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
 
 
 def restore_batch(
@@ -41,40 +24,40 @@ def restore_batch(
     detector: LoadedDetector | None,
     *,
     faces: str,
+    fidelity: float,
     **settings: float | str,
 ) -> tuple[Tensor, Tensor, FoundFaces]:
     """The restored IMAGE, the MASK of what changed (b, h, w), and the faces; `settings` are `RestoreConfig`'s."""
     model, detector = model or default_model(), detector or default_detector()
     selection = FaceSelection(only=faces)  # pyright: ignore[reportArgumentType]
-    restorer = model.restorer(detector, RestoreConfig(selection=selection, **settings))  # pyright: ignore
-    pictures, limits = to_pictures(image), to_limits(mask, image)
-    height, width = (n * restorer.config.upscale for n in image.shape[1:3])
-    restored = np.empty((len(pictures), height, width, 3), np.float32)
-    changed = np.empty((len(pictures), height, width), np.float32)
-    found, progress = [], Progress(len(pictures))
-    for start in range(0, len(pictures), PORTION):
-        some, end = pictures[start : start + PORTION], start + PORTION
-        its_limits = limits[start:end] if limits else None
-        its_faces = restorer.detect(some)
-        with model.on_device(restorer.config.batch_size):
-            results = restorer(some, faces=its_faces, limits=its_limits, progress=progress)
-        for i, result in enumerate(results, start):  # pyright: ignore[reportArgumentType]
-            stop_if_interrupted()
-            restored[i] = result.image
-            changed[i] = restorer.changed(image.shape[1:3], result.faces, limits[i] if limits else None)
-            found.append([replace(face.face, image_index=i) for face in result.faces])
-        progress.portion_done(len(some))
-    faces_found = FoundFaces(faces=found, height=image.shape[1], width=image.shape[2])
+    restorer = model.restorer(detector, selection=selection, **settings)  # pyright: ignore[reportArgumentType]
+    count, h, w, _ = image.shape
+    restored = np.empty((count, h * restorer.config.upscale, w * restorer.config.upscale, 3), np.float32)
+    changed = np.empty(restored.shape[:3], np.float32)
+    found, progress = [], Portions(count)
+    for start in range(0, count, PORTION):
+        part = slice(start, start + PORTION)
+        pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
+        progress.begin(len(pictures))
+        aligned = [restorer.align(p, restorer.detect([p])[0]) for p in progress.each(pictures, 0, FOUND)]
+        every = [face for its_faces in aligned for face in its_faces]
+        (better,) = model.restore_at([fidelity], restorer, every, progress.between(FOUND, RESTORED))
+        order = iter(better)
+        for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
+            its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
+            restored[start + i] = restorer.paste(picture, its_faces, limit=limit)
+            changed[start + i] = restorer.changed((h, w), its_faces, limit)
+            found.append([replace(face.face, image_index=start + i) for face in its_faces])
+    faces_found = FoundFaces(faces=found, height=h, width=w)
     return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found
 
 
-def restore_crops(crops: Tensor, model: LoadedModel | None, **settings: float | str) -> Tensor:
+def restore_crops(crops: Tensor, model: LoadedModel | None, *, fidelity: float, colour_match: str) -> Tensor:
     """Aligned faces (b, s, s, c) of any side s, restored, at the network's own side."""
     model = model or default_model()
-    restorer = model.restorer(None, RestoreConfig(**settings))  # pyright: ignore[reportArgumentType]
+    restorer = model.restorer(colour_match=colour_match)
     aligned = [restorer.as_aligned(crop) for crop in to_pictures(crops)]
-    with model.on_device(restorer.config.batch_size):
-        restored = restorer.restore(aligned, progress=Progress(max(len(aligned), 1)))
+    (restored,) = model.restore_at([fidelity], restorer, aligned, count_faces())
     size = restorer.face_size
     faces = np.stack([face.restored for face in restored]) if restored else np.empty((0, size, size, 3), np.float32)
     return to_image(torch.from_numpy(faces), crops)
@@ -91,39 +74,41 @@ def paste_crops(
     mask_softness: float,
 ) -> tuple[Tensor, Tensor]:
     """Crops of `faces`, in their order, back into the pictures or onto an enlarged background: IMAGE and MASK."""
-    pictures, limits, edited = to_pictures(image), to_limits(mask, image), to_pictures(crops)
     check_faces(faces, image)
-    if len(edited) != faces.count:
-        raise ValueError(f"{len(edited)} crops for {faces.count} faces: give one crop for each, in the faces' order")
+    if len(crops) != faces.count:
+        raise ValueError(f"{len(crops)} crops for {faces.count} faces: give one crop for each, in the faces' order")
     if crops.shape[1] != crops.shape[2]:
         raise ValueError(f"crops are square, got {crops.shape[2]} x {crops.shape[1]} pixels")
     upscale = 1 if background is None else upscale_of(background, image)
-    backgrounds = None if background is None else to_pictures(background)
     restorer = FaceRestorer(
         None,
         config=RestoreConfig(upscale=upscale, feather=mask_softness),
-        parser=detector.parse() if detector else None,
+        parser=detector.parser if detector else None,
         face_size=crops.shape[1],
     )
-    order = iter(edited)
-    results, changed = [], []
-    for i, (picture, its_faces) in enumerate(zip(pictures, faces.faces, strict=True)):
-        stop_if_interrupted()
-        aligned = restorer.masked([replace(f, restored=next(order)) for f in restorer.align(picture, its_faces)])
-        limit = limits[i] if limits else None
-        results.append(restorer.paste(picture, aligned, backgrounds[i] if backgrounds else None, limit))
-        changed.append(restorer.changed(picture.shape[:2], aligned, limit))
-    if not results:
-        return image, image.new_zeros(image.shape[:3])
-    return to_image(torch.from_numpy(np.stack(results)), image), torch.from_numpy(np.stack(changed))
+    count, h, w, _ = image.shape
+    pasted = np.empty((count, h * upscale, w * upscale, 3), np.float32)
+    changed = np.empty(pasted.shape[:3], np.float32)
+    first = 0  # crop of the picture
+    for i in watched(range(count)):
+        (picture,), limits = to_pictures(image[i : i + 1]), to_limits(mask, image, slice(i, i + 1))
+        edited, first = to_pictures(crops[first : first + len(faces.faces[i])]), first + len(faces.faces[i])
+        aligned = restorer.align(picture, faces.faces[i])
+        aligned = restorer.masked([replace(face, restored=crop) for face, crop in zip(aligned, edited, strict=True)])
+        behind = None if background is None else to_pictures(background[i : i + 1])[0]
+        limit = limits[0] if limits else None
+        pasted[i] = restorer.paste(picture, aligned, behind, limit)
+        changed[i] = restorer.changed((h, w), aligned, limit)
+    return to_image(torch.from_numpy(pasted), image), torch.from_numpy(changed)
 
 
 def crop_faces(image: Tensor, faces: FoundFaces, size: int) -> Tensor:
     """The aligned crops (n, size, size, 3) of all faces of all pictures, in their order."""
     check_faces(faces, image)
     restorer = FaceRestorer(None, face_size=size)
-    pairs = zip(to_pictures(image), faces.faces, strict=True)
-    crops = [aligned.crop for picture, its_faces in pairs for aligned in restorer.align(picture, its_faces)]
+    crops = []
+    for i in watched(range(len(image))):
+        crops += [aligned.crop for aligned in restorer.align(to_pictures(image[i : i + 1])[0], faces.faces[i])]
     return torch.from_numpy(np.stack(crops) if crops else np.empty((0, size, size, 3), np.float32))
 
 

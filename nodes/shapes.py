@@ -13,6 +13,7 @@ from torch import Tensor
 from ..codeformer_core.faces import Face
 from ..codeformer_core.restorer import FaceRestorer
 from .finding import detect_faces
+from .progress import watched
 from .restoring import check_faces
 from .types import FoundFaces
 from .weights import LoadedDetector
@@ -30,7 +31,8 @@ def faces_to_mask(faces: FoundFaces, shape: str, grow: float) -> Tensor:
     """A MASK (b, h, w) of each picture's faces."""
     size = faces.height, faces.width
     masks = np.zeros((len(faces.faces), *size), np.float32)
-    for mask, its_faces in zip(masks, faces.faces, strict=True):
+    for i in watched(range(len(masks))):
+        mask, its_faces = masks[i], faces.faces[i]
         if shape == "aligned":
             restorer = FaceRestorer(None)
             aligned = restorer.align(np.zeros((*size, 3), np.float32), its_faces)

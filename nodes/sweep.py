@@ -4,6 +4,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
+from .model_files import default_model_stamp
 from .weights import LoadedDetector, LoadedModel
 
 
@@ -27,6 +28,7 @@ class CodeFormerFidelitySweep(io.ComfyNode):
                 io.Int.Input(
                     "most_faces", default=4, min=1, max=64, tooltip="How many faces are swept, the largest first."
                 ),
+                widgets.colour_match(),
             ],
             outputs=[
                 io.Image.Output("pictures", display_name="pictures", tooltip="The whole picture at each w."),
@@ -39,14 +41,24 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
+        return widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> object:
+        return default_model_stamp()
+
+    @classmethod
     def execute(
         cls,
         image: torch.Tensor,
         weights: str,
         most_faces: int,
+        colour_match: str,
         model: LoadedModel | None = None,
         detector: LoadedDetector | None = None,
     ) -> io.NodeOutput:
         from .sweeping import sweep
 
-        return io.NodeOutput(*sweep(image, weights, most_faces, model, detector))
+        settings = {"weights": weights, "most_faces": most_faces, "colour_match": colour_match}
+        return io.NodeOutput(*sweep(image, model, detector, **settings))  # pyright: ignore[reportArgumentType]

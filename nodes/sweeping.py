@@ -7,28 +7,33 @@ from torch import Tensor
 
 from ..codeformer_core.faces import FaceSelection
 from ..codeformer_core.pictures import to_float
-from ..codeformer_core.restorer import RestoreConfig
 from .pictures import to_pictures
-from .restoring import Progress
+from .progress import count_faces
 from .weights import LoadedDetector, LoadedModel, default_detector, default_model
 
 
 def sweep(
-    image: Tensor, weights: str, most_faces: int, model: LoadedModel | None, detector: LoadedDetector | None
+    image: Tensor,
+    model: LoadedModel | None,
+    detector: LoadedDetector | None,
+    *,
+    weights: str,
+    most_faces: int,
+    colour_match: str,
 ) -> tuple[Tensor, Tensor]:
     """The first picture of an IMAGE at each w (n, h, w, 3), and the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
+    if not len(image):
+        raise ValueError("image is an empty batch: there is no picture to sweep")
     model, detector = model or default_model(), detector or default_detector()
-    config = RestoreConfig(selection=FaceSelection(max_faces=most_faces))
-    restorer = model.restorer(detector, config)
+    restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
     picture = to_pictures(image[:1])[0]
     faces = restorer.align(picture, restorer.detect([picture])[0])
     if not faces:
         raise ValueError(
             "no face was found in the picture, so there is nothing to sweep: lower the detector's threshold"
         )
-    with model.on_device(restorer.config.batch_size):
-        by_weight = restorer.restore_at(values, faces, progress=Progress(1))
+    by_weight = model.restore_at(values, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
     columns |= {f"w = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}

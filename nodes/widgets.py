@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import io
 from .types import Detector, Model
 
 CATEGORY = "image/face restoration"
-COLOUR_MATCHES = ["none", "lab", "wavelet"]
+COLOUR_MATCHES = ["auto", "none", "lab", "wavelet"]
 
 
 def fidelity() -> io.Float.Input:
@@ -28,9 +28,9 @@ def colour_match() -> io.Combo.Input:
     return io.Combo.Input(
         "colour_match",
         options=COLOUR_MATCHES,
-        default="wavelet",
-        tooltip="Give restored faces the input's colours. lab: mean and spread of each Lab channel. wavelet: all that "
-        "is coarse, which the bundled model wants. The official one keeps colours fairly well by itself.",
+        default="auto",
+        tooltip="Give restored faces the input's colours. auto: as the model wants it, wavelet for the bundled one, "
+        "none for others. lab: mean and spread of each Lab channel. wavelet: all that is coarse.",
     )
 
 
@@ -51,8 +51,8 @@ def model() -> io.Input:
     return Model.Input(
         "model",
         optional=True,
-        tooltip="From CodeFormer Load Model. Not connected: codeformer.pth if models/facerestore_models has it, or "
-        "else the bundled model.",
+        tooltip="From CodeFormer Load Model. Not connected: the official codeformer.pth if models/facerestore_models "
+        "has it, or else the bundled model.",
     )
 
 

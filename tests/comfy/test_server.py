@@ -1,16 +1,15 @@
 """The nodes in a real ComfyUI."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from codeformer_core.facexlib_nets import build_parsenet
+from codeformer_core.models import BUNDLED
 
-API = Path(__file__).parents[2] / "workflows" / "api"
 NODES = {
     "CodeFormerRestoreFaces",
     "CodeFormerLoadModel",
@@ -52,19 +51,61 @@ def test_every_node_is_there_and_explains_its_inputs(comfy):
                 assert options["tooltip"], (name, input_name)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in API.glob("*.json") if path.stem != "stable_diffusion"))
-def test_workflows_run(comfy, workflow, name):
-    outputs = comfy.wait(comfy.queue(workflow(name)))
-    assert any("images" in out for out in outputs.values())
+@pytest.mark.parametrize(
+    ("name", "count", "size"),
+    [
+        ("restore_photo", 1, (350, 1200)),
+        ("step_by_step", 1, (350, 1200)),
+        ("edit_crops", 1, (350, 1200)),
+        ("old_photo_upscaled", 1, (700, 2400)),
+        ("video_frames", 24, (320, 480)),
+    ],
+)
+def test_workflows_change_faces_inside_the_mask_and_nothing_outside(comfy, workflow, name, count, size):
+    prompt = workflow(name)
+    (node,) = (n for n in prompt if prompt[n]["class_type"] in ("CodeFormerRestoreFaces", "CodeFormerPasteFaces"))
+    before = prompt[node]["inputs"].get("background", prompt[node]["inputs"]["image"])
+    prompt |= {"before": save(before), "after": save([node, 0]), "m": as_image([node, 1]), "mask": save(["m", 0])}
+    pictures = comfy.run(prompt)
+    assert len(pictures["after"]) == count
+    for was, now, mask in zip(pictures["before"], pictures["after"], pictures["mask"], strict=True):
+        assert now.shape == (*size, 3)
+        change = np.abs(now.astype(int) - was).max(-1)
+        assert change[mask[..., 0] == 0].max() <= 1  # SaveImage cuts off fractions
+        assert change[mask[..., 0] == 255].mean() > 2
 
 
-def test_faces_change_inside_the_mask_and_nothing_outside(comfy):
-    prompt = {"1": LOAD, "2": restore(["1", 0]), "3": save(["2", 0]), "4": as_image(["2", 1]), "5": save(["4", 0])}
-    pictures = comfy.run(prompt | {"6": save(["1", 0])})
-    (after,), (mask,), (before,) = pictures["3"], pictures["5"], pictures["6"]
-    change = np.abs(after.astype(int) - before).max(-1)
-    assert change[mask[..., 0] == 0].max() <= 1  # SaveImage cuts off fractions
-    assert change[mask[..., 0] == 255].mean() > 2
+def test_the_sweep_shows_the_same_faces_at_each_weight(comfy, workflow):
+    pictures = comfy.run(workflow("fidelity_sweep"))
+    assert len(pictures["5"]) == 5
+    (strip,) = pictures["4"]
+    assert strip.shape[1] == 256 * 6
+    columns = np.split(strip.astype(int), 6, axis=1)
+    far = [np.abs(column - columns[0]).mean() for column in columns[1:]]  # from the input, falling with w
+    assert far == sorted(far, reverse=True)
+
+
+def test_faces_are_selected_by_place_number_and_mask(comfy):
+    def crops(mask=None, **choice):
+        choice = {"order": "left_to_right", "reverse": False, "first": 0, "count": 0, "indices": ""} | choice
+        choice |= {"min_size": 0, "max_size": 0, "min_score": 0.0, "faces": ["2", 0]} | ({"mask": mask} if mask else {})
+        found = {"class_type": "CodeFormerDetectFaces", "inputs": {"image": ["1", 0]}}
+        cut = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["1", 0], "faces": ["3", 0], "size": 64}}
+        prompt = {"1": LOAD, "2": found, "3": {"class_type": "CodeFormerSelectFaces", "inputs": choice}, "4": cut}
+        left = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 600, "height": 350}}
+        black = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 1200, "height": 350}}
+        both = {"destination": ["6", 0], "source": ["5", 0], "x": 0, "y": 0, "operation": "add"}
+        prompt |= {"5": left, "6": black, "7": {"class_type": "MaskComposite", "inputs": both}, "8": save(["4", 0])}
+        return comfy.run(prompt)["8"]
+
+    faces = crops()
+    assert len(faces) == FACES
+    np.testing.assert_array_equal(crops(reverse=True), faces[::-1])
+    np.testing.assert_array_equal(crops(indices="0, 2-3"), [faces[0], *faces[2:]])
+    np.testing.assert_array_equal(crops(indices="0 2-3", first=1, count=1), [faces[2]])
+    np.testing.assert_array_equal(crops(mask=["7", 0]), faces[:2])
+    with pytest.raises(comfy.Failed, match="indices is '3-1'"):
+        crops(indices="3-1")
 
 
 def test_a_mask_limits_where_anything_changes(comfy):
@@ -156,7 +197,10 @@ def test_a_corrupt_model_and_an_unaccepted_licence_are_named(comfy):
     ("node", "said"),
     [
         (
-            {"class_type": "CodeFormerFidelitySweep", "inputs": {"image": ["1", 0], "weights": "a", "most_faces": 1}},
+            {
+                "class_type": "CodeFormerFidelitySweep",
+                "inputs": {"image": ["1", 0], "weights": "a", "most_faces": 1, "colour_match": "none"},
+            },
             "weights is 'a'",
         ),
         (
@@ -184,6 +228,32 @@ def test_weights_are_read_once_and_survive_freeing(comfy):
     time.sleep(1)
     comfy.run(prompt(0.13))
     assert comfy.log().count("loading ") == loads
+
+
+def test_another_file_under_the_same_name_is_read_anew(comfy):
+    own = comfy.base / "models" / "facerestore_models" / "changing.safetensors"
+    load = {"class_type": "CodeFormerLoadModel", "inputs": {"model_name": own.name, "accept_license": False}}
+    prompt = {"1": LOAD, "2": load, "3": restore(["1", 0], model=["2", 0]), "4": save(["3", 0])}
+    state = load_file(BUNDLED)
+    save_file(state, own)
+    (before,) = comfy.run(prompt)["4"]
+    state["generator.blocks.0.weight"] = -state["generator.blocks.0.weight"]
+    save_file(state, own)
+    (after,) = comfy.run(prompt)["4"]
+    assert np.abs(after.astype(int) - before).max() > 20
+
+
+def test_the_official_model_is_used_as_soon_as_it_is_there(comfy):
+    prompt = {"1": LOAD, "2": restore(["1", 0], colour_match="none"), "3": save(["2", 0])}
+    (before,) = comfy.run(prompt)["3"]
+    official = comfy.base / "models" / "facerestore_models" / "codeformer-v0.1.0.pth"
+    state = load_file(BUNDLED)
+    torch.save({"params_ema": state | {"generator.blocks.0.weight": -state["generator.blocks.0.weight"]}}, official)
+    try:
+        (after,) = comfy.run(prompt)["3"]
+    finally:
+        official.unlink()
+    assert np.abs(after.astype(int) - before).max() > 20
 
 
 def test_models_of_extra_model_paths_are_listed_and_run(comfy):
