@@ -42,7 +42,7 @@ def peak(run: Callable[[], object], device: torch.device) -> int:
     live = most = 0
     for event in profiler.profiler.kineto_results.events():  # pyright: ignore[reportOptionalMemberAccess]
         if event.name() == "[memory]":
-            live += event.nbytes()
+            live += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
             most = max(most, live)
     return most
 

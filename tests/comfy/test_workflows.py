@@ -88,6 +88,7 @@ def thumbnail(page: Any) -> np.ndarray:
     shot = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
     rows = slice(max(int(top) - MARGIN, 0), int(top + height) + MARGIN)
     columns = slice(max(int(left) - MARGIN, 0), int(left + width) + MARGIN)
+    assert shot is not None
     graph = shot[rows, columns]
     scale = min(1.0, WIDEST / graph.shape[1])
     return cv2.resize(graph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
