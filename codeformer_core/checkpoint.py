@@ -93,6 +93,8 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .safetensors or .pth file")
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path}: is empty; fetch it again")
     metadata: dict[str, str] = {}
     if path.suffix == ".safetensors":
         try:
@@ -110,6 +112,8 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
 def _read_pickle(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(16)
+    if head[8:10] == b'{"':  # after the length of its header
+        raise CheckpointError(f"{path}: is a safetensors file by another name; rename it to {path.stem}.safetensors")
     zipped = zipfile.is_zipfile(path)
     if not zipped and not head.startswith(b"\x80"):  # with which every binary pickle begins
         raise CheckpointError(

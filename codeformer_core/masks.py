@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+BORDER = 1 / 32  # of the crop's side: how far in from the picture's edge the network still sees what lies beyond
+
 
 def square_mask(size: int, scale: float, upscale: int = 1, feather: float = 0.05) -> np.ndarray:
     """(size, size) float32: 1 inside, falling softly to 0 before the crop's edge.
@@ -21,6 +23,18 @@ def square_mask(size: int, scale: float, upscale: int = 1, feather: float = 0.05
     place = (np.arange(size) + 0.5) * scale - 0.5
     row = np.interp(np.minimum(place, side - 1 - place), first, ramp)
     return np.outer(row, row).astype(np.float32)
+
+
+def border_mask(inside: np.ndarray) -> np.ndarray:
+    """(s, s) float32: rising from 0 at the picture's edge, where the crop reaches over it, to 1 within `BORDER`.
+
+    `inside` (s, s) bool says which pixels lie on the picture. Next to those that do not, which are plain grey, the
+    network draws lines.
+    """
+    if inside.all():
+        return np.ones(inside.shape, np.float32)
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.clip((distance - 1) / (BORDER * len(inside)), 0, 1).astype(np.float32)
 
 
 def soften_parsing(face: np.ndarray) -> np.ndarray:

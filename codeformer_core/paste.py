@@ -1,6 +1,6 @@
 """Paste-back: restored crops into the picture, each in its own region, in float, without seams where faces overlap."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -76,26 +76,20 @@ def paste_faces(
     upscale: int = 1,
     background: np.ndarray | None = None,
     limit: np.ndarray | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """The picture (h, w, 3), times `upscale`, with the restored faces in it; the input is left alone.
 
     `background` replaces the Lanczos enlargement: an upscaled picture (h * upscale, w * upscale, 3). `limit`, (h, w) or
     of the output's size, uint8, uint16 or float32 in [0, 1], says where anything may change. Outside the masks pixels
-    come out exactly as they were.
+    come out exactly as they were. `tick()` is called again and again on the way, and may raise to stop.
     """
     image = check_picture(image)
     height, width = (n * upscale for n in image.shape[:2])
     base = enlarge(image, upscale) if background is None else check_picture(background)
     if base.shape[:2] != (height, width):
         raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
-    if limit is not None:
-        if limit.shape not in ((height, width), image.shape[:2]):
-            raise ValueError(
-                f"a mask must have the picture's height and width, got {limit.shape} for {(height, width)}"
-            )
-        if limit.dtype not in WHITE:
-            raise ValueError(f"a mask is uint8, uint16 or float32 (in [0, 1]), got {limit.dtype}")
-        limit = cv2.resize(limit, (width, height), interpolation=cv2.INTER_LINEAR)
+    limit = _full_size(limit, image.shape[:2], (height, width))
     out = base.copy()
     placed = []
     for patch in patches:
@@ -108,6 +102,8 @@ def paste_faces(
         regions = np.array([face.region for face in group])
         x0, y0, x1, y1 = (int(v) for v in (*regions[:, :2].min(0), *regions[:, 2:].max(0)))
         for strip in _strips((x0, y0, x1, y1)):
+            if tick is not None:
+                tick()
             rows, columns = slice(strip[1], strip[3]), slice(strip[0], strip[2])
             change = _change(base, group, strip)
             if limit is not None:
@@ -116,6 +112,33 @@ def paste_faces(
             blended = np.clip(before + change, np.minimum(before, 0), np.maximum(before, 1))
             out[rows, columns] = from_float(blended, base.dtype)
     return out
+
+
+def pasted_mask(
+    size: tuple[int, int], patches: Sequence[Patch], *, upscale: int = 1, limit: np.ndarray | None = None
+) -> np.ndarray:
+    """How far `paste_faces` replaces each pixel of a picture (height, width): times `upscale`, float32 in [0, 1]."""
+    height, width = (n * upscale for n in size)
+    mask = np.zeros((height, width), np.float32)
+    for patch in patches:
+        affine = resized_affine(patch.affine, upscale)
+        region = crop_region(affine, len(patch.mask), (height, width))
+        for strip in _strips(region) if region[0] < region[2] else ():
+            here = mask[strip[1] : strip[3], strip[0] : strip[2]]
+            np.maximum(here, paste_mask(patch.claims, affine, strip)[..., 0], out=here)
+    limit = _full_size(limit, size, (height, width))
+    return mask if limit is None else mask * to_float(limit)
+
+
+def _full_size(limit: np.ndarray | None, size: tuple[int, ...], full: tuple[int, int]) -> np.ndarray | None:
+    """The limit at the output's size; ValueError if it is of another picture."""
+    if limit is None:
+        return None
+    if limit.shape not in (full, size):
+        raise ValueError(f"a mask must have the picture's height and width, got {limit.shape} for {full}")
+    if limit.dtype not in WHITE:
+        raise ValueError(f"a mask is uint8, uint16 or float32 (in [0, 1]), got {limit.dtype}")
+    return cv2.resize(limit, full[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _groups(faces: list[_Placed]) -> list[list[_Placed]]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,12 +14,14 @@ from .codeformer import CodeFormer
 from .colour import ColourMatch, is_grey, match_colour, to_grey
 from .detection import Detector, Images, as_pictures
 from .faces import Face, FaceSelection, select_faces
-from .masks import square_mask
+from .masks import border_mask, square_mask
 from .parsing import FaceParser
-from .paste import Patch, own_detail, paste_faces
+from .paste import Patch, own_detail, paste_faces, pasted_mask
 from .pictures import check_picture, from_network, to_network
 
 logger = logging.getLogger(__name__)
+# Faces with more pixels than the crop keep the picture's finer detail, are pasted without it, or are left alone.
+LargeFaces = Literal["keep_detail", "replace", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class RestoreConfig:
     adain: bool = True  # colours of the input's features (off for inpainting checkpoints)
     selection: FaceSelection = field(default_factory=FaceSelection)
     upscale: int = 1  # of the whole picture, 1 to 4
-    large_faces: Literal["keep_detail", "skip"] = "keep_detail"  # for faces with more pixels than the network's crop
+    large_faces: LargeFaces = "keep_detail"  # what is done with faces of more pixels than the network's crop
     colour_match: ColourMatch = "none"
     keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
     feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
@@ -42,8 +44,8 @@ class RestoreConfig:
             raise ValueError("w in a RestoreConfig is for every face: a float, or CFTWeights without a batch of values")
         if self.upscale not in (1, 2, 3, 4):
             raise ValueError(f"upscale is 1, 2, 3 or 4, got {self.upscale}")
-        if self.large_faces not in ("keep_detail", "skip"):
-            raise ValueError(f"large_faces is keep_detail or skip, got {self.large_faces!r}")
+        if self.large_faces not in get_args(LargeFaces):
+            raise ValueError(f"large_faces is one of {', '.join(get_args(LargeFaces))}, got {self.large_faces!r}")
         if self.colour_match not in ("none", "lab", "wavelet"):
             raise ValueError(f"colour_match is none, lab or wavelet, got {self.colour_match!r}")
         if not 0 <= self.feather <= 0.25:
@@ -247,19 +249,17 @@ class FaceRestorer:
         faces: Sequence[AlignedFace],
         background: np.ndarray | None = None,
         limit: np.ndarray | None = None,
+        tick: Callable[[], None] | None = None,
     ) -> np.ndarray:
         """The picture, times `upscale`, with those faces that are restored (see `paste_faces`)."""
-        return paste_faces(image, self._patches(faces), upscale=self.config.upscale, background=background, limit=limit)
+        options = {"upscale": self.config.upscale, "background": background, "limit": limit, "tick": tick}
+        return paste_faces(image, self._patches(faces), **options)
 
     def changed(
         self, image_size: tuple[int, int], faces: Sequence[AlignedFace], limit: np.ndarray | None = None
     ) -> np.ndarray:
         """How far `paste` replaces each pixel of a picture (height, width): (h * upscale, w * upscale) in [0, 1]."""
-        white = np.ones((self.face_size, self.face_size, 3), np.float32)
-        black = np.zeros_like(white)
-        patches = [replace(p, restored=white, crop=black, detail=0.0) for p in self._patches(faces)]
-        picture = np.zeros((*image_size, 3), np.float32)
-        return paste_faces(picture, patches, upscale=self.config.upscale, limit=limit)[..., 0]
+        return pasted_mask(image_size, self._patches(faces), upscale=self.config.upscale, limit=limit)
 
     def _patches(self, faces: Sequence[AlignedFace]) -> list[Patch]:
         return [
@@ -284,4 +284,4 @@ class FaceRestorer:
         if self.parser is not None:  # one by one: parsing is light, and needs no more memory for a crowd
             parsed = self.parser.masks(face.restored[None])  # pyright: ignore[reportOptionalSubscript]
             mask = np.minimum(mask, parsed[0])
-        return replace(face, mask=mask)
+        return replace(face, mask=mask * border_mask(face.inside))

@@ -53,7 +53,8 @@ def require(state: Mapping[str, Tensor], kind: str) -> None:
     """CheckpointError unless a state dict is of the network `kind`."""
     if (found := identify(state)) != kind:
         first = repr(next(iter(state))) if state else "none"
-        raise CheckpointError(f"holds a {found} ({len(state)} entries, first {first}), expected a {kind}")
+        article = "an" if found[0] in "Eu" else "a"
+        raise CheckpointError(f"holds {article} {found} ({len(state)} entries, first {first}), expected a {kind}")
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], kind: str, *, assign: bool = False) -> None:

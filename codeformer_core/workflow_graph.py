@@ -70,7 +70,7 @@ NEW = {  # ours, and ComfyUI's own
     ),
     "CodeFormerRestoreFaces": NodeKind(
         sockets={**IMAGE, **MODEL, **DETECTOR, **MASK},
-        widgets={"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05},
+        widgets={"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05, "large_faces": "keep_detail"},
         outputs={**IMAGE, **MASK, **FACES},
     ),
     "CodeFormerDetectFaces": NodeKind(sockets={**IMAGE, **DETECTOR}, outputs={**FACES, "count": "INT"}),
@@ -88,13 +88,13 @@ NEW = {  # ours, and ComfyUI's own
         },
         outputs=FACES,
     ),
-    "CodeFormerCropFaces": NodeKind(sockets={**IMAGE, **FACES}, widgets={"size": 512}, outputs=CROPS),
+    "CodeFormerCropFaces": NodeKind(sockets={**IMAGE, **FACES}, widgets={"size": 512}, outputs={**CROPS, **FACES}),
     "CodeFormerRestoreAligned": NodeKind(
         sockets={**CROPS, **MODEL}, widgets={"fidelity": 0.5, "colour_match": "auto"}, outputs=CROPS
     ),
     "CodeFormerPasteFaces": NodeKind(
         sockets={**IMAGE, **FACES, **CROPS, "background": "IMAGE", **MASK, **DETECTOR},
-        widgets={"mask_softness": 0.05},
+        widgets={"mask_softness": 0.05, "large_faces": "keep_detail"},
         outputs={**IMAGE, **MASK},
     ),
     "ImageBlend": NodeKind(

@@ -32,7 +32,8 @@ class CodeFormerCropFaces(io.ComfyNode):
                     "crops",
                     display_name="crops",
                     tooltip="One crop a face: the first picture's faces, then the next one's.",
-                )
+                ),
+                Faces.Output("cropped", display_name="faces", tooltip="The same faces, for CodeFormer Paste Faces."),
             ],
         )
 
@@ -40,7 +41,8 @@ class CodeFormerCropFaces(io.ComfyNode):
     def execute(cls, image: torch.Tensor, faces: FoundFaces, size: int) -> io.NodeOutput:
         from .restoring import crop_faces
 
-        return io.NodeOutput(crop_faces(image, faces, size))
+        crops = crop_faces(image, faces, size)
+        return io.NodeOutput(crops, faces, ui=widgets.preview(crops, cls))
 
 
 class CodeFormerRestoreAligned(io.ComfyNode):
@@ -68,7 +70,7 @@ class CodeFormerRestoreAligned(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -80,7 +82,8 @@ class CodeFormerRestoreAligned(io.ComfyNode):
     ) -> io.NodeOutput:
         from .restoring import restore_crops
 
-        return io.NodeOutput(restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match))
+        restored = restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match)
+        return io.NodeOutput(restored, ui=widgets.preview(restored, cls))
 
 
 class CodeFormerPasteFaces(io.ComfyNode):
@@ -96,7 +99,7 @@ class CodeFormerPasteFaces(io.ComfyNode):
             "by an upscaler.",
             inputs=[
                 io.Image.Input("image", tooltip="The pictures that the faces were found in."),
-                Faces.Input("faces", tooltip="The faces that the crops are of."),
+                Faces.Input("faces", tooltip="The faces that the crops are of, best from CodeFormer Crop Faces."),
                 io.Image.Input("crops", tooltip="One crop a face, in the faces' order, of any one size."),
                 io.Image.Input(
                     "background",
@@ -106,6 +109,7 @@ class CodeFormerPasteFaces(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="Where, and by its values how far, anything may change."),
                 widgets.detector("With a parsing net in it, masks follow the faces. Nothing else of it is used here."),
                 widgets.mask_softness(),
+                widgets.large_faces(),
             ],
             outputs=[
                 io.Image.Output("pasted", display_name="image", tooltip="The pictures with the crops in them."),
@@ -114,17 +118,23 @@ class CodeFormerPasteFaces(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, large_faces: str | None = None) -> bool | str:
+        return widgets.are_of_lists(large_faces=(large_faces, widgets.LARGE_FACES))
+
+    @classmethod
     def execute(
         cls,
         image: torch.Tensor,
         faces: FoundFaces,
         crops: torch.Tensor,
         mask_softness: float,
+        large_faces: str,
         background: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         detector: LoadedDetector | None = None,
     ) -> io.NodeOutput:
         from .restoring import paste_crops
 
-        options = {"background": background, "mask": mask, "detector": detector, "mask_softness": mask_softness}
+        options = {"background": background, "mask": mask, "detector": detector}
+        options |= {"mask_softness": mask_softness, "large_faces": large_faces}
         return io.NodeOutput(*paste_crops(image, faces, crops, **options))

@@ -37,7 +37,7 @@ class CodeFormerDegrade(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, level: str | None = None) -> bool | str:
-        return widgets.is_one_of("level", level, LEVELS)
+        return widgets.are_of_lists(level=(level, LEVELS))
 
     @classmethod
     def execute(cls, image: torch.Tensor, level: str, seed: int) -> io.NodeOutput:

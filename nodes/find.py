@@ -1,7 +1,7 @@
 """Finding faces, and choosing among them."""
 
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from . import widgets
 from .types import Faces, FoundFaces
@@ -39,8 +39,7 @@ class CodeFormerDetectFaces(io.ComfyNode):
         from .finding import detect_faces, draw_faces
 
         faces = detect_faces(image, detector)
-        preview = draw_faces(image, faces)
-        return io.NodeOutput(faces, faces.count, ui=ui.PreviewImage(preview, cls=cls) if len(preview) else None)
+        return io.NodeOutput(faces, faces.count, ui=widgets.preview(draw_faces(image, faces), cls))
 
 
 class CodeFormerSelectFaces(io.ComfyNode):
@@ -85,7 +84,7 @@ class CodeFormerSelectFaces(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, order: str | None = None) -> bool | str:
-        return widgets.is_one_of("order", order, ORDERS)
+        return widgets.are_of_lists(order=(order, ORDERS))
 
     @classmethod
     def execute(cls, faces: FoundFaces, mask: torch.Tensor | None = None, **choice: object) -> io.NodeOutput:

@@ -15,8 +15,8 @@ from .pictures import is_no_mask, resize_mask, to_pictures
 from .progress import watched
 from .types import FoundFaces
 from .weights import LoadedDetector, default_detector
+from .widgets import PREVIEWS
 
-PREVIEWS = 8  # pictures of a batch that are drawn
 MOST = 10_000  # faces of a picture, for index lists
 BOX, POINT, TEXT = (50, 255, 100), (255, 75, 50), (255, 255, 255)
 
@@ -54,7 +54,7 @@ def draw_faces(image: Tensor, faces: FoundFaces) -> Tensor:
             left, top, right, bottom = (int(v) for v in face.box.round())
             cv2.rectangle(canvas, (left, top), (right, bottom), BOX, line)
             for x, y in face.landmarks.round().astype(int).tolist():
-                cv2.circle(canvas, (x, y), 2 * line, POINT, -1)
+                cv2.circle(canvas, (x, y), max(1, min(2 * line, round(face.width / 30))), POINT, -1)
             place = (max(left, 0), max(top - 4 * line, 14 * line))
             for colour, width in ((BOX, 3 * line), (TEXT, line)):
                 text = f"{number}: {face.score:.2f}"

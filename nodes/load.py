@@ -38,7 +38,7 @@ class CodeFormerLoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        return widgets.is_one_of("model_name", model_name, model_files.model_names())
+        return widgets.are_of_lists(model_name=(model_name, model_files.model_names()))
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **others: object) -> object:
@@ -102,8 +102,10 @@ class CodeFormerLoadDetector(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, detector_name: str | None = None, parser_name: str | None = None) -> bool | str:
-        wrong = widgets.is_one_of("detector_name", detector_name, model_files.detector_names())
-        return wrong if wrong is not True else widgets.is_one_of("parser_name", parser_name, model_files.parser_names())
+        return widgets.are_of_lists(
+            detector_name=(detector_name, model_files.detector_names()),
+            parser_name=(parser_name, model_files.parser_names()),
+        )
 
     @classmethod
     def fingerprint_inputs(

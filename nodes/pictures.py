@@ -45,7 +45,10 @@ def check_mask(mask: Tensor, count: int) -> Tensor:
     """A MASK as (1 or `count`, h', w'); ValueError if it is of another number of pictures."""
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, count):
-        raise ValueError(f"a MASK for {count} picture(s) is (1 or {count}, height, width), got {tuple(mask.shape)}")
+        raise ValueError(
+            f"a MASK of shape {tuple(mask.shape)} for {count} picture(s): give one mask (height, width) for all, or "
+            "one for each"
+        )
     return mask
 
 

@@ -42,7 +42,7 @@ class CodeFormerFacesToMask(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, shape: str | None = None) -> bool | str:
-        return widgets.is_one_of("shape", shape, SHAPES)
+        return widgets.are_of_lists(shape=(shape, SHAPES))
 
     @classmethod
     def execute(cls, faces: FoundFaces, shape: str, grow: float) -> io.NodeOutput:

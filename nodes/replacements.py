@@ -1,14 +1,14 @@
-"""Replacements that newer versions of ComfyUI offer for missing nodes of other face restoration packs.
+"""Replacements that newer versions of ComfyUI make for missing nodes of facerestore_cf.
 
-They map one node to one node, and what has no place there (ReActor's `visibility`, and models other than CodeFormer) is
-left out; `codeformer migrate-workflow` does more, and lists what it cannot do.
+They map one node to one node, and are made without asking in prompts that come by the API: so only what means the same
+is here. `codeformer migrate-workflow` does more, ReActor's nodes too, and lists what it cannot do.
 """
 
 from typing import Any
 
 from comfy_api.v0_0_2 import ComfyAPI, io
 
-DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05}
+DEFAULTS = {"upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05, "large_faces": "keep_detail"}
 REPLACEMENTS: list[dict[str, Any]] = [
     {
         "old_node_id": "FaceRestoreModelLoader",
@@ -27,16 +27,6 @@ REPLACEMENTS: list[dict[str, Any]] = [
             {"new_id": "model", "old_id": "facerestore_model"},
             {"new_id": "image", "old_id": "image"},
             {"new_id": "fidelity", "old_id": "codeformer_fidelity"},
-            *({"new_id": name, "set_value": value} for name, value in DEFAULTS.items()),
-        ],
-    },
-    {
-        "old_node_id": "ReActorRestoreFace",
-        "new_node_id": "CodeFormerRestoreFaces",
-        "old_widget_ids": ["facedetection", "model", "visibility", "codeformer_weight"],
-        "input_mapping": [
-            {"new_id": "image", "old_id": "image"},
-            {"new_id": "fidelity", "old_id": "codeformer_weight"},
             *({"new_id": name, "set_value": value} for name, value in DEFAULTS.items()),
         ],
     },

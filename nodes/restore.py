@@ -44,6 +44,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
                 ),
                 widgets.colour_match(),
                 widgets.mask_softness(),
+                widgets.large_faces(),
             ],
             outputs=[
                 io.Image.Output("restored", display_name="image", tooltip="The pictures with restored faces."),
@@ -53,9 +54,14 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, faces: str | None = None, colour_match: str | None = None) -> bool | str:
-        wrong = widgets.is_one_of("faces", faces, WHICH)
-        return wrong if wrong is not True else widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+    def validate_inputs(
+        cls, faces: str | None = None, colour_match: str | None = None, large_faces: str | None = None
+    ) -> bool | str:
+        return widgets.are_of_lists(
+            faces=(faces, WHICH),
+            colour_match=(colour_match, widgets.COLOUR_MATCHES),
+            large_faces=(large_faces, widgets.LARGE_FACES),
+        )
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -70,11 +76,13 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         faces: str,
         colour_match: str,
         mask_softness: float,
+        large_faces: str,
         model: LoadedModel | None = None,
         detector: LoadedDetector | None = None,
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         from .restoring import restore_batch
 
-        settings = {"upscale": upscale, "colour_match": colour_match, "feather": mask_softness}
+        settings = {"upscale": upscale, "feather": mask_softness}
+        settings |= {"colour_match": colour_match, "large_faces": large_faces}
         return io.NodeOutput(*restore_batch(image, mask, model, detector, faces=faces, fidelity=fidelity, **settings))

@@ -1,5 +1,6 @@
 """A batch of pictures through the core's pipeline, in portions, with progress and interruption."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,14 @@ from torch import Tensor
 from ..codeformer_core.faces import FaceSelection
 from ..codeformer_core.restorer import FaceRestorer, RestoreConfig
 from .pictures import to_image, to_limits, to_pictures
-from .progress import Portions, count_faces, watched
+from .progress import Portions, count_faces, stop_if_interrupted, watched
 from .types import FoundFaces
 from .weights import LoadedDetector, LoadedModel, default_detector, default_model
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
 FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
+
+logger = logging.getLogger(__name__)
 
 
 def restore_batch(
@@ -45,9 +48,13 @@ def restore_batch(
         order = iter(better)
         for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
             its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
-            restored[start + i] = restorer.paste(picture, its_faces, limit=limit)
+            restored[start + i] = restorer.paste(picture, its_faces, limit=limit, tick=stop_if_interrupted)
             changed[start + i] = restorer.changed((h, w), its_faces, limit)
             found.append([replace(face.face, image_index=start + i) for face in its_faces])
+    if without := [i for i, its_faces in enumerate(found) if not its_faces]:
+        logger.info("no face was found in %d of %d picture(s): %s", len(without), count, without)
+    if count and found and not changed.any() and len(without) < count:
+        logger.warning("the mask lets nothing change: it is black wherever there is a face")
     faces_found = FoundFaces(faces=found, height=h, width=w)
     return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found
 
@@ -72,6 +79,7 @@ def paste_crops(
     mask: Tensor | None,
     detector: LoadedDetector | None,
     mask_softness: float,
+    large_faces: str,
 ) -> tuple[Tensor, Tensor]:
     """Crops of `faces`, in their order, back into the pictures or onto an enlarged background: IMAGE and MASK."""
     check_faces(faces, image)
@@ -82,7 +90,7 @@ def paste_crops(
     upscale = 1 if background is None else upscale_of(background, image)
     restorer = FaceRestorer(
         None,
-        config=RestoreConfig(upscale=upscale, feather=mask_softness),
+        config=RestoreConfig(upscale=upscale, feather=mask_softness, large_faces=large_faces),  # pyright: ignore
         parser=detector.parser if detector else None,
         face_size=crops.shape[1],
     )
@@ -94,10 +102,12 @@ def paste_crops(
         (picture,), limits = to_pictures(image[i : i + 1]), to_limits(mask, image, slice(i, i + 1))
         edited, first = to_pictures(crops[first : first + len(faces.faces[i])]), first + len(faces.faces[i])
         aligned = restorer.align(picture, faces.faces[i])
-        aligned = restorer.masked([replace(face, restored=crop) for face, crop in zip(aligned, edited, strict=True)])
+        aligned = restorer.masked(
+            [face if face.note else replace(face, restored=crop) for face, crop in zip(aligned, edited, strict=True)]
+        )
         behind = None if background is None else to_pictures(background[i : i + 1])[0]
         limit = limits[0] if limits else None
-        pasted[i] = restorer.paste(picture, aligned, behind, limit)
+        pasted[i] = restorer.paste(picture, aligned, behind, limit, stop_if_interrupted)
         changed[i] = restorer.changed((h, w), aligned, limit)
     return to_image(torch.from_numpy(pasted), image), torch.from_numpy(changed)
 
@@ -128,7 +138,5 @@ def upscale_of(background: Tensor, image: Tensor) -> int:
     for upscale in (1, 2, 3, 4):
         if (b, h * upscale, w * upscale) == (bb, bh, bw):
             return upscale
-    raise ValueError(
-        f"the background is {bb} of {bw} x {bh} pixels: for {b} image(s) of {w} x {h} it must be as many, 1, 2, 3 or 4 "
-        "times as large in each direction"
-    )
+    sizes = ", ".join(f"{w * n} x {h * n}" for n in (1, 2, 3, 4))
+    raise ValueError(f"the background is {bb} of {bw} x {bh} pixels: for this image give {b} of {sizes}")

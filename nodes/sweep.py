@@ -19,7 +19,7 @@ class CodeFormerFidelitySweep(io.ComfyNode):
             category=widgets.CATEGORY,
             description="Restore one picture at several fidelity weights, to choose among. Codes are predicted once.",
             inputs=[
-                io.Image.Input("image", tooltip="One picture; of a batch, the first."),
+                io.Image.Input("image", tooltip="One picture; of a batch, the first that has a face."),
                 widgets.model(),
                 widgets.detector(),
                 io.String.Input(
@@ -42,7 +42,7 @@ class CodeFormerFidelitySweep(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.is_one_of("colour_match", colour_match, widgets.COLOUR_MATCHES)
+        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:

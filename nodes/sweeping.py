@@ -1,5 +1,7 @@
 """One prediction of codes, decoded at several fidelity weights."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
@@ -7,8 +9,9 @@ from torch import Tensor
 
 from ..codeformer_core.faces import FaceSelection
 from ..codeformer_core.pictures import to_float
+from ..codeformer_core.restorer import AlignedFace, FaceRestorer
 from .pictures import to_pictures
-from .progress import count_faces
+from .progress import count_faces, watched
 from .weights import LoadedDetector, LoadedModel, default_detector, default_model
 
 
@@ -21,23 +24,30 @@ def sweep(
     most_faces: int,
     colour_match: str,
 ) -> tuple[Tensor, Tensor]:
-    """The first picture of an IMAGE at each w (n, h, w, 3), and the strip of its faces (1, h', w', 3)."""
+    """The first picture of an IMAGE that has a face at each w (n, h, w, 3); the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
     if not len(image):
         raise ValueError("image is an empty batch: there is no picture to sweep")
     model, detector = model or default_model(), detector or default_detector()
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
-    picture = to_pictures(image[:1])[0]
-    faces = restorer.align(picture, restorer.detect([picture])[0])
-    if not faces:
+    picture, faces = next(_pictures_with_faces(image, restorer), (None, None))
+    if picture is None or faces is None:
         raise ValueError(
-            "no face was found in the picture, so there is nothing to sweep: lower the detector's threshold"
+            f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower the detector's "
+            "score_threshold"
         )
     by_weight = model.restore_at(values, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
     columns |= {f"w = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
+
+
+def _pictures_with_faces(image: Tensor, restorer: FaceRestorer) -> Iterator[tuple[np.ndarray, list[AlignedFace]]]:
+    for i in watched(range(len(image))):
+        (picture,) = to_pictures(image[i : i + 1])
+        if faces := restorer.align(picture, restorer.detect([picture])[0]):
+            yield picture, faces
 
 
 def parse_weights(text: str) -> list[float]:

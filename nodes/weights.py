@@ -52,6 +52,8 @@ class LoadedModel:
         todo = sum(not face.note for face in faces)
         if not todo:
             return restorer.restore_at(weights, faces)
+        if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
+            logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
         with self._on_device(todo) as at_once:
             restorer.config = replace(restorer.config, batch_size=at_once)
             return restorer.restore_at(weights, faces, progress=progress)

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
-from comfy_api.v0_0_2 import io
+import torch
+from comfy_api.v0_0_2 import io, ui
 
 from .types import Detector, Model
 
 CATEGORY = "image/face restoration"
+PREVIEWS = 16  # pictures of a batch that a node shows
+LARGE_FACES = ["keep_detail", "replace", "skip"]
 COLOUR_MATCHES = ["auto", "none", "lab", "wavelet"]
 
 
@@ -46,6 +49,17 @@ def mask_softness() -> io.Float.Input:
     )
 
 
+def large_faces() -> io.Combo.Input:
+    """What is done with faces larger than their crops."""
+    return io.Combo.Input(
+        "large_faces",
+        options=LARGE_FACES,
+        default="keep_detail",
+        tooltip="Faces with more pixels in the picture than in their crop. keep_detail: what is finer than the crop "
+        "stays the picture's own. replace: the crop alone, softer. skip: they are left as they are.",
+    )
+
+
 def model() -> io.Input:
     """The network, which is optional everywhere."""
     return Model.Input(
@@ -61,6 +75,17 @@ def detector(tooltip: str = "From CodeFormer Load Detector. Not connected: the b
     return Detector.Input("detector", optional=True, tooltip=tooltip)
 
 
-def is_one_of(name: str, value: str | None, options: Sequence[str]) -> bool | str:
-    """True, or what is wrong with a list's value; old versions of ComfyUI do not look. None: it comes by a link."""
-    return value is None or value in options or f"{name} is {value!r}; choose one of {', '.join(options)}"
+def preview(images: torch.Tensor, node: type[io.ComfyNode]) -> ui.PreviewImage | None:
+    """The first pictures shown on the node; None for an empty batch, which ComfyUI cannot show."""
+    return ui.PreviewImage(images[:PREVIEWS, ..., :3], cls=node) if len(images) else None
+
+
+def are_of_lists(**chosen: tuple[str | None, Sequence[str]]) -> bool | str:
+    """True, or what is wrong with the first value that its list lacks; old versions of ComfyUI do not look.
+
+    None comes by a link.
+    """
+    for name, (value, options) in chosen.items():
+        if value is not None and value not in options:
+            return f"{name} is {value!r}, which is not there: choose one of {', '.join(options)}"
+    return True

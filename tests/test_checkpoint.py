@@ -51,6 +51,19 @@ def test_what_is_no_pickle_is_not_called_dangerous(tmp_path, content):
         load_codeformer(tmp_path / "page.pth")
 
 
+def test_a_safetensors_file_by_another_name_and_an_empty_one_are_told(saved, tmp_path):
+    renamed = tmp_path / "renamed.pth"
+    renamed.write_bytes(saved.read_bytes())
+    with pytest.raises(
+        CheckpointError, match=r"renamed\.pth: is a safetensors file.*rename it to renamed\.safetensors"
+    ):
+        read_state_dict(renamed)
+    for name in ("empty.pth", "empty.safetensors"):
+        (tmp_path / name).touch()
+        with pytest.raises(CheckpointError, match=f"{name}: is empty"):
+            read_state_dict(tmp_path / name)
+
+
 def test_nested_wrappers_are_taken_off(tmp_path):
     torch.save({"state_dict": {"params_ema": {"module.a": torch.ones(1)}}}, tmp_path / "x.pth")
     assert list(read_state_dict(tmp_path / "x.pth")[0]) == ["a"]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from codeformer_core.masks import soften_parsing, square_mask
+from codeformer_core.masks import BORDER, border_mask, soften_parsing, square_mask
 
 
 def frame_mask(side: int, upscale: int) -> np.ndarray:
@@ -74,3 +74,14 @@ def test_parsed_mask_is_soft_and_keeps_clear_of_the_crop_edge():
     # Two Gaussians of sigma 11 are one of 15.6, whose steepest slope is 1 / (sqrt(2 pi) 15.6).
     assert np.diff(mask[200, 50:300]).max() == pytest.approx(0.0256, rel=0.02)
     assert face.sum() == 400 * 362  # the input is left alone
+
+
+def test_the_border_mask_rises_from_the_edge_of_the_picture():
+    inside = np.ones((128, 128), bool)
+    assert (border_mask(inside) == 1).all()
+    inside[:, :40] = False
+    mask = border_mask(inside)
+    ramp = round(BORDER * 128)
+    assert (mask[:, :41] == 0).all()
+    assert (np.diff(mask[0, 40 : 41 + ramp]) > 0).all()
+    assert (mask[:, 41 + ramp :] == 1).all()

@@ -242,10 +242,11 @@ def test_a_restored_picture_of_facerestore_cf():
         "faces": "all",
         "colour_match": "auto",
         "mask_softness": 0.05,
+        "large_faces": "keep_detail",
     }
     restore = next(item for item in ui["nodes"] if item["id"] == 4)
     assert [slot["name"] for slot in restore["inputs"]] == ["image", "model", "detector", "mask"]
-    assert restore["widgets_values"] == [0.7, 1, "all", "auto", 0.05]
+    assert restore["widgets_values"] == [0.7, 1, "all", "auto", 0.05, "keep_detail"]
     assert [slot["name"] for slot in restore["outputs"]] == ["image", "mask", "faces"]
     assert restore["properties"] == {"Node name for S&R": "CodeFormerRestoreFaces", "own": 1}
     assert [restore[key] for key in ("title", "color", "bgcolor", "pos")] == ["Fix faces", "#232", "#353", [400, 50]]

@@ -343,12 +343,47 @@ def test_settings_out_of_range_are_named(name, value):
         RestoreConfig(**{name: value})
 
 
+def test_what_the_network_draws_next_to_the_outside_is_not_pasted(photo, identity_net, face_at):
+    identity_net.change = lambda faces: faces * 0 + 1
+    face = face_at(20, 110, 100)  # its crop reaches over the left edge
+    restorer = build(identity_net, FixedFaces(face))
+    black = np.zeros_like(photo)
+    (aligned,) = restorer.restore(restorer.align(black, [face]))
+    pasted = restorer.paste(black, [aligned])
+    assert pasted[:, 0].max() == 0
+    assert pasted[110, 20].min() == 255
+
+
+def test_pasting_can_be_stopped_on_the_way(photo, identity_net, face_at):
+    class Stop(Exception):
+        pass
+
+    def stop():
+        raise Stop
+
+    restorer = build(identity_net, FixedFaces())
+    faces = restorer.restore(restorer.align(photo, [face_at(224, 110, 100)]))
+    with pytest.raises(Stop):
+        restorer.paste(photo, faces, tick=stop)
+
+
 def test_values_that_are_not_finite_are_an_error_and_no_face(photo, identity_net, face_at):
     identity_net.change = lambda faces: faces * float("nan")
     restorer = build(identity_net, FixedFaces())
     aligned = restorer.align(photo, [face_at(224, 110, 100)])
     with pytest.raises(ValueError, match="not finite"):
         restorer.restore(aligned)
+
+
+def test_a_large_face_can_be_replaced_without_its_own_detail(identity_net, face_at, rng):
+    noise = rng.random((600, 600, 3)).astype(np.float32)
+    identity_net.change = lambda faces: faces * 0 + 1
+    face = face_at(300, 300, 400)
+    kept, replaced = (
+        build(identity_net, FixedFaces(face), RestoreConfig(large_faces=how))(noise).image[290:310, 290:310]
+        for how in ("keep_detail", "replace")
+    )
+    assert replaced.std() < 1e-3 < 0.05 < kept.std()
 
 
 def test_what_changed_is_where_and_how_far_a_face_was_pasted(photo, identity_net, face_at):
