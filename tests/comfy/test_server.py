@@ -25,7 +25,14 @@ NODES = {
     "CodeFormerSegsToFaces",
     "CodeFormerDegrade",
 }
-RESTORE = {"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "none", "mask_softness": 0.05}
+RESTORE = {
+    "fidelity": 0.5,
+    "upscale": 1,
+    "faces": "all",
+    "colour_match": "none",
+    "mask_softness": 0.05,
+    "large_faces": "keep_detail",
+}
 LOAD = {"class_type": "LoadImage", "inputs": {"image": "group.jpg"}}
 FACES = 4  # in group.jpg
 
@@ -137,13 +144,21 @@ def test_a_picture_without_a_face_passes_unchanged(comfy):
         "class_type": "CodeFormerRestoreAligned",
         "inputs": {"crops": ["3", 0], "fidelity": 0.5, "colour_match": "none"},
     }
-    pasted = {"image": ["1", 0], "faces": ["2", 0], "crops": ["4", 0], "mask_softness": 0.05}
+    pasted = {"image": ["1", 0], "faces": ["2", 0], "crops": ["4", 0], "mask_softness": 0.05, "large_faces": "skip"}
     prompt = {"1": blank, "2": found, "3": crops, "4": better, "7": restore(["1", 0]), "8": save(["7", 0])}
     prompt |= {"5": {"class_type": "CodeFormerPasteFaces", "inputs": pasted}, "6": save(["5", 0])}
     for node in ("6", "8"):
         pictures = comfy.run(prompt)[node]
         assert [p.shape for p in pictures] == [(64, 96, 3)] * 2
         assert (pictures[0] == (0x33, 0x66, 0x99)).all()
+
+
+@pytest.mark.parametrize("name", ["restore_photo", "step_by_step", "edit_crops", "old_photo_upscaled"])
+def test_workflows_pass_a_picture_without_a_face(comfy, workflow, name):
+    prompt = workflow(name)
+    (node,) = (n for n in prompt if prompt[n]["class_type"] == "LoadImage")
+    prompt[node] = {"class_type": "EmptyImage", "inputs": {"width": 96, "height": 64, "batch_size": 1, "color": 255}}
+    assert any((picture == (0, 0, 255)).all() for pictures in comfy.run(prompt).values() for picture in pictures)
 
 
 def test_an_interrupt_stops_within_seconds(comfy):
