@@ -70,7 +70,14 @@ NEW = {  # ours, and ComfyUI's own
     ),
     "CodeFormerRestoreFaces": NodeKind(
         sockets={**IMAGE, **MODEL, **DETECTOR, **MASK},
-        widgets={"fidelity": 0.5, "upscale": 1, "faces": "all", "colour_match": "auto", "mask_softness": 0.05, "large_faces": "keep_detail"},
+        widgets={
+            "fidelity": 0.5,
+            "upscale": 1,
+            "faces": "all",
+            "colour_match": "auto",
+            "mask_softness": 0.05,
+            "large_faces": "keep_detail",
+        },
         outputs={**IMAGE, **MASK, **FACES},
     ),
     "CodeFormerDetectFaces": NodeKind(sockets={**IMAGE, **DETECTOR}, outputs={**FACES, "count": "INT"}),

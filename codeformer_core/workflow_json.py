@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, count
 from typing import Any
 
-from .workflow_graph import ALWAYS, KINDS, NEW, RETYPED, Graph, Node, NodeId, Wire
+from .workflow_graph import ALWAYS, KINDS, NEW, RETYPED, Graph, Node, NodeId, NodeKind, Wire
 
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 FROM_OUTSIDE, TO_OUTSIDE = -10, -20  # ids that stand for the inputs and the outputs of a subgraph
 PACK_PROPERTIES = ("cnr_id", "aux_id", "ver")  # they name the pack that a node is from
 GAP = 60  # pixels between nodes, one below the other
+WIDTH = 320  # of our nodes, px, at least
 
 
 def read_workflow(data: Any) -> "UIWorkflow | APIWorkflow":
@@ -183,6 +184,8 @@ class _UIPart:
         kind = NEW[node.type]
         raw = self.nodes[node.id] if node.was else self._new_node(node)
         raw["type"] = node.type
+        width, height = _pair(raw.get("size"))
+        raw["size"] = [max(width, WIDTH), max(height, _height(kind))]
         slots = []
         for name in (*kind.sockets, *kind.widgets):
             wire, link, type = node.inputs.get(name), None, kind.sockets.get(name, "*")
@@ -212,9 +215,8 @@ class _UIPart:
         near, kind = self.nodes[node.near.id], NEW[node.type]
         x, y = _pair(near.get("pos"))
         top = self.bottoms.get(node.near.id, y + _pair(near.get("size"))[1]) + GAP
-        height = 20 + 24 * (max(len(kind.sockets), len(kind.outputs)) + len(kind.widgets))
-        self.bottoms[node.near.id] = top + height
-        raw = {"id": node.id, "type": node.type, "pos": [x, top], "size": [320, height], "flags": {}}
+        self.bottoms[node.near.id] = top + _height(kind)
+        raw = {"id": node.id, "type": node.type, "pos": [x, top], "flags": {}}
         raw.update(order=near.get("order", 0), mode=node.mode)
         raw.update({key: near[key] for key in ("color", "bgcolor") if key in near})
         self.nodes[node.id] = raw
@@ -267,6 +269,11 @@ class _UIPart:
         for values in self.links.values():
             if isinstance(values[5], str):
                 values[5] = RETYPED.get(values[5], values[5])
+
+
+def _height(kind: NodeKind) -> int:
+    """About what a node takes on the page, px."""
+    return 20 + 24 * (max(len(kind.sockets), len(kind.outputs)) + len(kind.widgets))
 
 
 def _links_by_source(nodes: Iterable[Node]) -> dict[tuple[NodeId, int], list[int]]:
