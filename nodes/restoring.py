@@ -51,11 +51,14 @@ def restore_batch(
             restored[start + i] = restorer.paste(picture, its_faces, limit=limit, tick=stop_if_interrupted)
             changed[start + i] = restorer.changed((h, w), its_faces, limit)
             found.append([replace(face.face, image_index=start + i) for face in its_faces])
-    if without := [i for i, its_faces in enumerate(found) if not its_faces]:
-        logger.info("no face was found in %d of %d picture(s): %s", len(without), count, without)
-    if count and found and not changed.any() and len(without) < count:
-        logger.warning("the mask lets nothing change: it is black wherever there is a face")
+            for face in its_faces:
+                if face.note:
+                    logger.info("picture %d: a face was left as it is, %s", start + i, face.note)
     faces_found = FoundFaces(faces=found, height=h, width=w)
+    if without := [i for i, its_faces in enumerate(found) if not its_faces]:
+        logger.info("no face was found in %d of %d picture(s), the first is %d", len(without), count, without[0])
+    if mask is not None and faces_found.count and not changed.any():
+        logger.warning("nothing has changed: the mask is black wherever a face was restored")
     return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found
 
 

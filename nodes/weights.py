@@ -19,7 +19,7 @@ from .progress import stop_if_interrupted
 # Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network
-DETECTING, PARSING = 300, 1000  # MiB at the peak, for the larger detector at short side 640 and for ParseNet; likewise
+DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
 
 logger = logging.getLogger(__name__)
 
