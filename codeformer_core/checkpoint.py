@@ -29,7 +29,7 @@ class CheckpointInfo:
     """What a checkpoint file holds."""
 
     path: Path
-    kind: str  # a name of SIGNATURES, or "unknown network"
+    kind: str  # a name of SIGNATURES, or "network of an unknown kind"
     config: CodeFormerConfig | VQConfig | None  # for CodeFormer and VQ autoencoders
     tensors: int
     parameters: int

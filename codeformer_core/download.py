@@ -212,7 +212,7 @@ def _stream(file: PublishedFile, part: Path, progress: bool, on_progress: Callab
         def show(written: int) -> None:
             bar.update(written)
             if on_progress is not None:
-                on_progress(int(bar.n), int(bar.total or 0))
+                on_progress(stream.tell(), length or file.size or 0)  # the bar does not count where it is hidden
 
         download(file.url, CallbackIOWrapper(show, stream, "write"), None)
     written = part.stat().st_size

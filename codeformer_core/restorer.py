@@ -252,8 +252,8 @@ class FaceRestorer:
         tick: Callable[[], None] | None = None,
     ) -> np.ndarray:
         """The picture, times `upscale`, with those faces that are restored (see `paste_faces`)."""
-        options = {"upscale": self.config.upscale, "background": background, "limit": limit, "tick": tick}
-        return paste_faces(image, self._patches(faces), **options)
+        upscale, patches = self.config.upscale, self._patches(faces)
+        return paste_faces(image, patches, upscale=upscale, background=background, limit=limit, tick=tick)
 
     def changed(
         self, image_size: tuple[int, int], faces: Sequence[AlignedFace], limit: np.ndarray | None = None

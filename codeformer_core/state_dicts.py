@@ -17,7 +17,7 @@ SIGNATURES = (
     ("RetinaFace detector", ("ClassHead.0.conv1x1.weight",)),
     ("ParseNet face parser", ("out_mask_conv.conv2d.weight",)),
     ("BiSeNet face parser", ("cp.resnet.conv1.weight",)),
-    ("ESRGAN upscaler", ("conv_first.weight", "conv_body.weight")),
+    ("super-resolution network (ESRGAN)", ("conv_first.weight", "conv_body.weight")),
     ("Stable Diffusion model", ("model.diffusion_model.",)),
     ("VAE of a diffusion model", ("quant_conv.weight", "decoder.conv_in.weight")),
 )
@@ -42,19 +42,18 @@ def unwrap(content: Any) -> dict[str, Tensor]:
 
 
 def identify(state: Mapping[str, Tensor]) -> str:
-    """What network a state dict belongs to, in words; "unknown network" if it is none of `SIGNATURES`."""
+    """What network a state dict belongs to, in words; "network of an unknown kind" if it is none of `SIGNATURES`."""
     for kind, signs in SIGNATURES:
         if all(any(name == s or (s.endswith(".") and name.startswith(s)) for name in state) for s in signs):
             return kind
-    return "unknown network"
+    return "network of an unknown kind"
 
 
 def require(state: Mapping[str, Tensor], kind: str) -> None:
     """CheckpointError unless a state dict is of the network `kind`."""
     if (found := identify(state)) != kind:
         first = repr(next(iter(state))) if state else "none"
-        article = "an" if found[0] in "Eu" else "a"
-        raise CheckpointError(f"holds {article} {found} ({len(state)} entries, first {first}), expected a {kind}")
+        raise CheckpointError(f"holds a {found} ({len(state)} entries, first {first}), expected a {kind}")
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], kind: str, *, assign: bool = False) -> None:

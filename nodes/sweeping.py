@@ -1,7 +1,5 @@
 """One prediction of codes, decoded at several fidelity weights."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import torch
@@ -26,16 +24,9 @@ def sweep(
 ) -> tuple[Tensor, Tensor]:
     """The first picture of an IMAGE that has a face at each w (n, h, w, 3); the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
-    if not len(image):
-        raise ValueError("image is an empty batch: there is no picture to sweep")
     model, detector = model or default_model(), detector or default_detector()
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
-    picture, faces = next(_pictures_with_faces(image, restorer), (None, None))
-    if picture is None or faces is None:
-        raise ValueError(
-            f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower the detector's "
-            "score_threshold"
-        )
+    picture, faces = _first_with_faces(image, restorer)
     by_weight = model.restore_at(values, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
@@ -43,11 +34,15 @@ def sweep(
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
 
 
-def _pictures_with_faces(image: Tensor, restorer: FaceRestorer) -> Iterator[tuple[np.ndarray, list[AlignedFace]]]:
+def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[np.ndarray, list[AlignedFace]]:
     for i in watched(range(len(image))):
         (picture,) = to_pictures(image[i : i + 1])
         if faces := restorer.align(picture, restorer.detect([picture])[0]):
-            yield picture, faces
+            return picture, faces
+    raise ValueError(
+        f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower score_threshold in "
+        "CodeFormer Load Detector"
+    )
 
 
 def parse_weights(text: str) -> list[float]:

@@ -55,8 +55,8 @@ class LoadedModel:
         if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
             logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
         with self._on_device(todo) as at_once:
-            restorer.config = replace(restorer.config, batch_size=at_once)
-            return restorer.restore_at(weights, faces, progress=progress)
+            batched = type(restorer)(self.net, config=replace(restorer.config, batch_size=at_once))
+            return batched.restore_at(weights, faces, progress=progress)
 
     @contextmanager
     def _on_device(self, todo: int) -> Iterator[int]:

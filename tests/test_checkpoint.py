@@ -133,7 +133,7 @@ def test_a_truncated_file_is_one_clear_error(tiny_net, tmp_path, suffix, keep):
         (["stylegan_decoder.style_mlp.1.weight"], "GFPGAN"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "Stable Diffusion"),
         (["conv_first.weight", "conv_body.weight"], "ESRGAN"),
-        (["anything"], "unknown network"),
+        (["anything"], "network of an unknown kind"),
     ],
 )
 def test_another_network_is_named(tmp_path, names, kind):

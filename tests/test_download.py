@@ -96,6 +96,22 @@ def test_fetches_once_and_then_needs_no_network(server: Server, file: PublishedF
     assert server.requests == 1
 
 
+def test_progress_is_told_and_may_stop_it(file: PublishedFile, tmp_path: Path):
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_published(file, directory=tmp_path, on_progress=stop)
+    ((done, total),) = told
+    assert 0 < done <= total == len(BODY)
+    assert visible(tmp_path) == set()
+    fetch_published(file, directory=tmp_path, on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(BODY), len(BODY))
+
+
 def test_home_folder_comes_from_the_environment(file: PublishedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CODEFORMER_HOME", str(tmp_path))
     assert fetch_published(file) == tmp_path / "weights.pth"
