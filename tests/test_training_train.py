@@ -1,6 +1,7 @@
 """Runs of a few steps on tiny networks: resuming, several processes, what stays fixed, what is refused."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -293,6 +294,16 @@ def test_what_a_stage_adds_begins_from_another_checkpoint(number, added, faces, 
     if number > 1:
         with pytest.raises(CheckpointError, match=f"has none of the weights.*that stage {number} adds"):
             run(TINY, number, faces, tmp_path, begin=stage_path(trained, number - 1))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, faces, trained, tmp_path):
+    for n in range(1, number):
+        shutil.copy(stage_path(trained, n), tmp_path)
+    source = stage_path(trained, number)
+    begun = run(TINY, number, faces, tmp_path, begin=source, stop_at=0)
+    assert_same(begun["net"], read_state_dict(source)[0])
+    assert_same(begun["average"], begun["net"])
 
 
 def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path, monkeypatch, caplog):
