@@ -1,10 +1,10 @@
 """The patch discriminator of stages I and III (PatchGAN, Isola et al., arXiv 1611.07004)."""
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,9 +33,9 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         x = input.float()
-        mean = _mean_of_processes(x.mean((0, 2, 3)))
+        mean = MeanOfProcesses.apply(x.mean((0, 2, 3)))
         centred = x - mean[:, None, None]
-        var = _mean_of_processes(centred.square().mean((0, 2, 3)))
+        var = MeanOfProcesses.apply(centred.square().mean((0, 2, 3)))
         n = dist.get_world_size() * x.numel() // x.shape[1]
         with torch.no_grad():
             assert self.running_mean is not None
@@ -48,8 +48,18 @@ class BatchNorm(nn.BatchNorm2d):
         return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(input.dtype)
 
 
-def _mean_of_processes(x: Tensor) -> Tensor:
-    return dist_nn.all_reduce(x) / dist.get_world_size()
+class MeanOfProcesses(torch.autograd.Function):
+    """The mean of a tensor over all processes; so is its gradient, since every process has the mean in its loss."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return MeanOfProcesses.forward(ctx, grad)
 
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
