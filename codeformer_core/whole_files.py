@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error}); make room or choose another folder"
-        raise OSError(error.errno, reason, str(path)) from error
+        raise OSError(error.errno or errno.EIO, reason, str(path)) from error  # safetensors tells no number
     finally:
         if unfinished.exists():
             unfinished.unlink()
