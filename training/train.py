@@ -24,11 +24,12 @@ from .averaging import WeightAverage, average_gradients, channels_last
 from .checkpoints import file_hash, load_state, run_json, save_state
 from .codebook import CodeUsage, count_codes, revive
 from .curves import Means, save_grid
-from .data import FaceFolder, SampleKey, face_loader
+from .data import FaceFolder, SampleKey
 from .export import begin_from, export, load_autoencoder, load_predictor, stage_path
 from .group_norm import use_quick_norms
 from .perceptual import load_perceptual
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
+from .sampling import face_loader
 from .stage1 import StageOne
 from .stage2 import StageTwo
 from .stage3 import StageThree
