@@ -1,17 +1,16 @@
 """Picture files: any mode read as RGB, with what it takes to write a result the same way."""
 
-import io
 import logging
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
+from .image_codecs import PictureError, decode, decode_deep, encode, is_deep
 from .pictures import check_picture, from_float
 from .whole_files import whole_file
 
@@ -47,10 +46,6 @@ TIFF_EXIF = {
     *(ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright),
     *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
 }
-
-
-class PictureError(ValueError):
-    """A file that cannot be read or written as a picture; one line with the file, the reason and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,11 +99,11 @@ def _read(image: Image.Image, path: Path) -> Picture:
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a JPEG with previews behind it
         logger.warning("%s: only the first of its %d frames is read", path, getattr(image, "n_frames", 1))
     icc_profile = image.info.get("icc_profile")
-    deep = _is_deep(image, path)
+    deep = is_deep(image, path)
     if deep:
-        samples = _decode_deep(path)
+        samples = decode_deep(path)
     else:
-        samples, icc_profile = _decode(image, icc_profile, path)
+        samples, icc_profile = decode(image, icc_profile, path)
     exif_bytes, orientation = None, 1
     try:
         exif = image.getexif()
@@ -137,55 +132,6 @@ def _read(image: Image.Image, path: Path) -> Picture:
         icc_profile=icc_profile,
         exif=exif_bytes,
     )
-
-
-def _is_deep(image: Image.Image, path: Path) -> bool:
-    """Whether Pillow would cut this PNG or TIFF from 16 bits to 8."""
-    if image.format == "PNG":
-        return any(str(tile[3]).endswith(";16B") for tile in image.tile)  # type: ignore[attr-defined]
-    if image.format != "TIFF":
-        return False
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    bits, photometric, premultiplied = tags.get(258, (1,)), tags.get(262), tags.get(338, (0,))[0] == 1
-    if min(bits) == 16 and photometric == 0:
-        raise PictureError(f"{path}: is a 16-bit TIFF in which white is zero; save it with black as zero")
-    return min(bits) == 16 and photometric in (1, 2) and not premultiplied
-
-
-def _decode_deep(path: Path) -> np.ndarray:
-    """16-bit samples, (h, w) grey or (h, w, 3 or 4) RGB(A): OpenCV keeps the depth that Pillow drops."""
-    try:
-        samples = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ValueError(error.err) from error
-    if samples is None:
-        raise ValueError("its 16-bit samples cannot be decoded")
-    if samples.ndim == 2:
-        return samples
-    return cv2.cvtColor(samples, cv2.COLOR_BGRA2RGBA if samples.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-
-
-def _decode(image: Image.Image, icc_profile: bytes | None, path: Path) -> tuple[np.ndarray, bytes | None]:
-    """A loaded picture as samples, (h, w) grey or (h, w, 2 to 4) LA, RGB, RGBA, and the profile that now holds."""
-    if image.mode in ("CMYK", "LAB"):
-        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        try:
-            if image.mode == "CMYK" and icc_profile is None:
-                return np.array(image.convert("RGB")), None
-            source = ImageCms.createProfile("LAB") if image.mode == "LAB" else io.BytesIO(icc_profile or b"")
-            converted = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(source), srgb, outputMode="RGB")
-            return np.array(converted), srgb.tobytes()
-        except (ImageCms.PyCMSError, OSError) as error:
-            logger.warning("%s: its %s profile cannot be used (%s), converted without it", path, image.mode, error)
-            return np.array(image.convert("RGB")), None
-    if image.mode.startswith("I") or image.mode == "F":
-        return np.array(image), icc_profile  # integers of 16 bits; others are refused by their dtype
-    transparent = image.has_transparency_data
-    if image.mode in ("1", "L", "LA", "La"):
-        mode = "LA" if transparent else "L"
-    else:
-        mode = "RGBA" if transparent else "RGB"
-    return np.array(image if image.mode == mode else image.convert(mode)), icc_profile
 
 
 def _upright_exif(exif: Image.Exif, format: str | None) -> bytes | None:
@@ -236,7 +182,7 @@ def write_picture(path: str | Path, rgb: np.ndarray, like: Picture | None = None
         logger.warning("%s: the colour profile of the input is not for %s and is left out", path, space.decode())
         icc_profile = None
     try:
-        data = _encode(samples, format, quality, icc_profile, like.exif if like else None)
+        data = encode(samples, format, quality, icc_profile, like.exif if like else None)
     except (OSError, ValueError) as error:  # such as a side above 16383 for WebP
         raise PictureError(f"{path}: cannot be held by {format} ({error}); write a .png file") from error
     with whole_file(path) as unfinished:
@@ -282,53 +228,3 @@ def _to_depth(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if samples.dtype == dtype:
         return samples
     return cv2.convertScaleAbs(samples, alpha=1 / 257) if dtype == np.uint8 else samples.astype(np.uint16) * 257
-
-
-def _encode(samples: np.ndarray, format: str, quality: int, icc_profile: bytes | None, exif: bytes | None) -> bytes:
-    if samples.dtype == np.uint16:
-        if format == "PNG":
-            return _encode_deep_png(samples, icc_profile, exif)
-        return _encode_deep_tiff(samples, icc_profile)
-    options = {
-        "JPEG": {"quality": quality, "subsampling": 0},
-        "WEBP": {"quality": quality, "lossless": quality == 100},
-        "AVIF": {"quality": quality, "subsampling": "4:4:4"},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-    }.get(format, {})
-    if exif is not None and not (format == "JPEG" and len(exif) > 65533):  # what one JPEG segment holds
-        options["exif"] = exif
-    if icc_profile is not None:
-        options["icc_profile"] = icc_profile
-    file = io.BytesIO()
-    Image.fromarray(samples).save(file, format=format, **options)
-    return file.getvalue()
-
-
-def _encode_deep_png(samples: np.ndarray, icc_profile: bytes | None, exif: bytes | None) -> bytes:
-    """OpenCV's 16-bit PNG with the iCCP and eXIf chunks put in behind the 33 bytes of signature and header."""
-    if samples.ndim == 3:
-        samples = cv2.cvtColor(samples, cv2.COLOR_RGBA2BGRA if samples.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".png", samples)
-    chunks = []
-    if icc_profile is not None:
-        chunks.append(b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile))
-    if exif is not None:
-        chunks.append(b"eXIf" + exif.removeprefix(b"Exif\0\0"))
-    extra = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
-    return b"".join([encoded[:33].tobytes(), *extra, encoded[33:].data])
-
-
-def _encode_deep_tiff(samples: np.ndarray, icc_profile: bytes | None) -> bytes:
-    import tifffile  # slow to import, and rarely needed
-
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        samples,
-        photometric="minisblack" if samples.ndim == 2 else "rgb",
-        extrasamples=["unassalpha"] if samples.shape[2:] == (4,) else None,
-        compression="zlib",
-        extratags=[] if icc_profile is None else [(34675, 7, len(icc_profile), icc_profile, True)],
-        metadata=None,
-    )
-    return file.getvalue()

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from codeformer_core import image_files
+from codeformer_core import image_codecs
 from codeformer_core.image_files import Picture, PictureError, output_suffix, read_picture, write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -132,7 +132,7 @@ def test_exif_orientation_is_applied_once(tmp_path, name, orientation):
         tifffile.imwrite(path, deep, photometric="rgb", extrasamples=["unassalpha"], extratags=tags)
     elif name == "deep.png":
         deep = np.dstack([RGB, ALPHA]).astype(np.uint16) * 257
-        path.write_bytes(image_files._encode_deep_png(deep, None, exif.tobytes()))
+        path.write_bytes(image_codecs.encode(deep, "PNG", 95, None, exif.tobytes()))
     else:
         (rgba.convert("RGB") if name == "a.jpg" else rgba).save(path, exif=exif)
     picture = read_picture(path)
@@ -288,7 +288,7 @@ def test_a_wrong_suffix_is_seen_through(tmp_path):
 
 def encoded(samples: np.ndarray, format: str) -> bytes:
     if samples.dtype == np.uint16:
-        return image_files._encode(samples, format, 95, None, None)
+        return image_codecs.encode(samples, format, 95, None, None)
     file = io.BytesIO()
     Image.fromarray(samples).save(file, format=format)
     return file.getvalue()
