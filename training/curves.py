@@ -33,18 +33,18 @@ class Means:
         self._clear()
 
     def _clear(self) -> None:
-        self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
-        self.right = torch.zeros(LEVELS, 2, dtype=torch.float64, device=self.device)
+        self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.device))
+        self.right = torch.zeros(LEVELS, 2, device=self.device)
 
     def add(self, values: Mapping[str, Tensor | float]) -> None:
         for name, value in values.items():
-            value = value.detach().double() if isinstance(value, Tensor) else torch.tensor(value).double()
-            self.sums[name] += torch.stack([value.to(self.device), torch.ones_like(value).to(self.device)])
+            value = torch.as_tensor(value).detach().to(self.device, torch.float32)  # MPS has no float64
+            self.sums[name] += torch.stack([value, torch.ones_like(value)])
 
     def add_accuracy(self, accuracy: Tensor, level: Tensor) -> None:
         """`accuracy` (b,) of faces whose degradations have `level` (b,) in [0, 1]."""
         bins = (level * LEVELS).long().clamp(0, LEVELS - 1)
-        pairs = torch.stack([accuracy.double(), torch.ones_like(accuracy, dtype=torch.float64)], dim=1)
+        pairs = torch.stack([accuracy, torch.ones_like(accuracy)], dim=1)
         self.right.index_add_(0, bins.to(self.device), pairs)
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
