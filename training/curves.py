@@ -38,7 +38,7 @@ class Means:
 
     def add(self, values: Mapping[str, Tensor | float]) -> None:
         for name, value in values.items():
-            value = torch.as_tensor(value).detach().to(self.device, torch.float32)  # MPS has no float64
+            value = torch.as_tensor(value).detach().to(self.device, torch.float32)
             self.sums[name] += torch.stack([value, torch.ones_like(value)])
 
     def add_accuracy(self, accuracy: Tensor, level: Tensor) -> None:

@@ -92,7 +92,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         rng = degradation_rng(self.seed, key.step, key.slot)
         index, face = self._good(key.face)
         hq = augment_face(face, self.augment, rng)
-        sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": 0.0, "which": 0}
+        sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": np.float32(0), "which": 0}
         augment = self.augment
         if not self.degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
             return sample
@@ -100,7 +100,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         if self.degradations:
             sample["which"] = int(rng.integers(len(self.degradations)))
             drawn = sample_degradation(self.degradations[sample["which"]], rng)
-            sample["level"] = degradation_level(drawn, self.size)
+            sample["level"] = np.float32(degradation_level(drawn, self.size))  # MPS has no float64
             lq = degrade(hq, drawn)
         sample["lq"] = to_tensor(change_colours(lq, augment, rng))
         if augment.mask:
