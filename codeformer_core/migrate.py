@@ -49,6 +49,9 @@ def migrate_file(source: Path, target: Path, *, overwrite: bool = False) -> str:
         unfinished.write_bytes(written.encode("utf-8", "backslashreplace") + b"\n")  # JSON escapes surrogates so
     counted = "1 node" if done == 1 else f"{done} nodes"
     said = f"{counted} migrated" if done else "nothing to migrate, the workflow is as it was"
+    new = [node for graph in workflow.graphs for node in graph.nodes.values() if node.near]
+    if any(node.inputs.get("detector_name") == RESNET_DETECTOR for node in new):
+        said += "; its first run fetches the detector retinaface_resnet50 (109 MB, MIT)"
     return "".join(f"{line}\n" for line in (f"{target}: {said}", *lost))
 
 

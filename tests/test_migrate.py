@@ -512,6 +512,12 @@ def test_the_command(command):
     assert Path("same.json").read_text(encoding="utf-8") == text
 
 
+def test_a_fetch_that_the_result_wants_is_announced(command):
+    Path("old.json").write_text(json.dumps(CASES["larger detector"]))
+    said = "new.json: 2 nodes migrated; its first run fetches the detector retinaface_resnet50 (109 MB, MIT)\n"
+    assert command("old.json", "new.json")[1].endswith(said)
+
+
 def test_titles_in_any_script(command):
     data = workflow([node(1, *LOAD, title="Gesichter \u4fee\u590d \ud83c")])  # half of a pair, as a cut emoji leaves
     Path("old.json").write_text(json.dumps(data))
