@@ -146,6 +146,7 @@ MINI_DEGRADATIONS = (  # half of the faces as bad as the paper's, half like an o
     DegradationConfig(blur_sigma=(0.5, 15.0), downscale=(1.0, 30.0), noise=(0.0, 20.0), jpeg_quality=(30, 95)),
     DegradationConfig(blur_sigma=(0.2, 5.0), downscale=(1.0, 6.0), noise=(0.0, 10.0), jpeg_quality=(50, 95)),
 )
+NEARLY_SHARP = DegradationConfig(blur_sigma=(0.0, 3.0), downscale=(1.0, 4.0), noise=(0.0, 8.0), jpeg_quality=(60, 100))
 # The default model that ships: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
 MINI = TrainConfig(
     name="mini",
@@ -174,12 +175,12 @@ MINI = TrainConfig(
         ),
         StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=MINI_DEGRADATIONS),
         StageConfig(
-            **{**_MINI_COMMON, "lr": 4e-4},
-            steps=2_500,
-            decay=1_500,
+            **{**_MINI_COMMON, "lr": 4e-4, "w_perceptual": 0.4},
+            steps=5_500,
+            decay=3_000,
             final_lr=0.05,
             w_l1=4.0,  # at 1, colours of large areas stayed off at w = 1
-            degradations=MINI_DEGRADATIONS,
+            degradations=(*MINI_DEGRADATIONS, NEARLY_SHARP),  # which w = 1 must not make softer
         ),
     ),
 )
