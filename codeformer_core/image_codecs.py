@@ -1,4 +1,4 @@
-"""Samples out of picture files and into them, also where Pillow has no mode for them: 16 bits a channel, CMYK, Lab."""
+"""Samples out of picture files and into them: 8 bits of any mode, CMYK and Lab among them, and 16 bits a channel."""
 
 import io
 import logging

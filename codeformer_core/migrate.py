@@ -51,7 +51,7 @@ def migrate_file(source: Path, target: Path, *, overwrite: bool = False) -> str:
     said = f"{counted} migrated" if done else "nothing to migrate, the workflow is as it was"
     new = [node for graph in workflow.graphs for node in graph.nodes.values() if node.near]
     if any(node.inputs.get("detector_name") == RESNET_DETECTOR for node in new):
-        said += "; its first run fetches the detector retinaface_resnet50 (109 MB, MIT)"
+        said += "; it wants the detector retinaface_resnet50 (109 MB, MIT), which is fetched if it is not there"
     return "".join(f"{line}\n" for line in (f"{target}: {said}", *lost))
 
 

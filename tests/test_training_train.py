@@ -22,7 +22,7 @@ from training import train
 from training.curves import main as curves_main
 from training.curves import read_curves
 from training.export import main as export_main
-from training.export import stage_path
+from training.export import rewrite, stage_path
 from training.presets import MINI, PRESETS, StageConfig, TrainConfig
 from training.train import main, train_stage
 
@@ -296,13 +296,19 @@ def test_what_a_stage_adds_begins_from_another_checkpoint(number, added, faces, 
             run(TINY, number, faces, tmp_path, begin=stage_path(trained, number - 1))
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("number", [2, 3])
-def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, faces, trained, tmp_path):
+def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, half, faces, trained, tmp_path):
     for n in range(1, number):
         shutil.copy(stage_path(trained, n), tmp_path)
     source = stage_path(trained, number)
+    if half:
+        source = tmp_path / "half.safetensors"
+        rewrite(stage_path(trained, number), source, half=True)
     begun = run(TINY, number, faces, tmp_path, begin=source, stop_at=0)
-    assert_same(begun["net"], read_state_dict(source)[0])
+    given, fixed = read_state_dict(source)[0], read_state_dict(stage_path(trained, number))[0]
+    expected = {k: fixed[k] if k.startswith(("quantize.", "generator.")) else t.float() for k, t in given.items()}
+    assert_same(begun["net"], expected)
     assert_same(begun["average"], begun["net"])
 
 

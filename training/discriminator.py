@@ -33,9 +33,9 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         x = input.float()
-        mean = MeanOfProcesses.apply(x.mean((0, 2, 3)))
+        mean = _MeanOfProcesses.apply(x.mean((0, 2, 3)))
         centred = x - mean[:, None, None]
-        var = MeanOfProcesses.apply(centred.square().mean((0, 2, 3)))
+        var = _MeanOfProcesses.apply(centred.square().mean((0, 2, 3)))
         n = dist.get_world_size() * x.numel() // x.shape[1]
         with torch.no_grad():
             assert self.running_mean is not None
@@ -48,7 +48,7 @@ class BatchNorm(nn.BatchNorm2d):
         return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(input.dtype)
 
 
-class MeanOfProcesses(torch.autograd.Function):
+class _MeanOfProcesses(torch.autograd.Function):
     """The mean of a tensor over all processes; so is its gradient, since every process has the mean in its loss."""
 
     @staticmethod
@@ -59,7 +59,7 @@ class MeanOfProcesses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return MeanOfProcesses.forward(ctx, grad)
+        return _MeanOfProcesses.forward(ctx, grad)
 
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:

@@ -78,19 +78,21 @@ def load_predictor(path: Path, config: TrainConfig) -> CodeFormer:
 def begin_from(net: nn.Module, path: Path, number: int) -> None:
     """Set what stage `number` adds (I: all, II: the prediction of codes, III: CFT) to the weights of a checkpoint.
 
-    Where the checkpoint has the same codebook and decoder, its encoder and its prediction of codes are of use too, and
-    all begins from it. What it lacks stays as it is, and is logged; CheckpointError if nothing fits.
+    Where the checkpoint has the same codebook and decoder, in its own precision, the encoder and in stage III the
+    prediction of codes are set too, in place of what the stage before has learnt. What the checkpoint lacks stays as it
+    is, and is logged; CheckpointError if nothing fits.
     """
     state, _ = read_state_dict(path)
     own = net.state_dict()
-    fixed = [name for name in own if name.startswith(("quantize.", "generator."))]
-    same = all(name in state and torch.equal(state[name], own[name]) for name in fixed)
-    wanted = own if same else {name: tensor for name, tensor in own.items() if _adding_stage(name) == number}
+    fixed = {name for name in own if name.startswith(("quantize.", "generator."))}
+    same = all(name in state and torch.equal(state[name], own[name].to(state[name].dtype)) for name in fixed)
+    wanted = {name: t for name, t in own.items() if (name not in fixed if same else _adding_stage(name) == number)}
     found = {name: state[name] for name, t in wanted.items() if name in state and state[name].shape == t.shape}
     if not any(_adding_stage(name) == number for name in found):
         raise CheckpointError(f"{path}: has none of the weights, in the shapes wanted, that stage {number} adds")
     net.load_state_dict(found, strict=False)
-    logger.info("%d of %d tensors begin from %s", len(found), len(wanted), path)
+    which = "all but codebook and decoder, which are the same" if same else f"what stage {number} adds"
+    logger.info("%s: %d of %d tensors begin from %s", which, len(found), len(wanted), path)
 
 
 def _adding_stage(name: str) -> int:

@@ -142,7 +142,7 @@ _MINI_COMMON = {
     "sample_every": 500,
     "log_every": 25,
 }
-MINI_DEGRADATIONS = (  # half of the faces as bad as the paper's, half like an ordinary small face in a photograph
+MINI_DEGRADATIONS = (  # as bad as the paper's, and like an ordinary small face in a photograph; each as often
     DegradationConfig(blur_sigma=(0.5, 15.0), downscale=(1.0, 30.0), noise=(0.0, 20.0), jpeg_quality=(30, 95)),
     DegradationConfig(blur_sigma=(0.2, 5.0), downscale=(1.0, 6.0), noise=(0.0, 10.0), jpeg_quality=(50, 95)),
 )

@@ -1,7 +1,7 @@
 """Which face stands in which place of which step, and the loader that reads them.
 
-It comes from (seed, step, slot) alone: a resumed run is the same run, and two processes see what one with twice the
-batch sees.
+It depends on seed, step and slot, and not on what ran before or in how many processes: a resumed run is the same run,
+and two processes see what one with twice the batch sees.
 """
 
 from collections.abc import Iterator

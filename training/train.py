@@ -55,7 +55,7 @@ def train_stage(
 ) -> None:
     """Run one stage to its end, or from where it stopped to its end; `stop_at` is a step at which to stop early.
 
-    What the stage adds, or all of it, starts from the checkpoint `begin` as far as `training.export.begin_from` can.
+    What the stage adds, or the whole network, starts from the checkpoint `begin`; see `training.export.begin_from`.
 
     Leaves in `out`: stage<number>.safetensors with the averaged weights, and stage<number>/ with what resuming needs,
     TensorBoard's curves and sample grids. ValueError or OSError before the first step if something is missing.
@@ -266,7 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each --data is drawn (default: by its size)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
-    parser.add_argument("--begin-from", type=Path, help="a checkpoint to begin from, see training/export.py")
+    parser.add_argument("--begin-from", type=Path, help="a checkpoint from which the stage begins, as far as it fits")
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
     parser.add_argument("--workers", type=int, default=0, help="processes that read and degrade faces")
