@@ -13,8 +13,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from codeformer_core import CodeFormer, CodeFormerConfig
-from codeformer_core.checkpoint import for_inference
 from codeformer_core.facexlib_nets import build_bisenet, build_parsenet, build_retinaface
+from codeformer_core.weights.checkpoint import for_inference
 from training.presets import MINI
 
 from .measure import machine

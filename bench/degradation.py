@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 
-from codeformer_core.degradation import PAPER, PUBLISHED_LARGE, PUBLISHED_SMALL
-from codeformer_core.image_files import read_picture, write_picture
-from training.data import FaceFolder, SampleKey
-from training.sampling import face_loader
+from codeformer_core.pictures.degradation import PAPER, PUBLISHED_LARGE, PUBLISHED_SMALL
+from codeformer_core.pictures.files import read_picture, write_picture
+from training.faces.data import FaceFolder, SampleKey
+from training.faces.sampling import face_loader
 
 FACE = Path(__file__).parents[1] / "workflows" / "assets" / "astronaut.jpg"
 PRESETS = {"paper": PAPER, "published, large": PUBLISHED_LARGE, "published, small": PUBLISHED_SMALL}

@@ -18,8 +18,8 @@ import torch
 from skimage.data import astronaut
 
 from codeformer_core import CodeFormer, CodeFormerConfig, FaceRestorer, load_detector
-from codeformer_core.checkpoint import for_inference
-from codeformer_core.image_files import read_picture, write_picture
+from codeformer_core.pictures.files import read_picture, write_picture
+from codeformer_core.weights.checkpoint import for_inference
 
 from .measure import machine
 

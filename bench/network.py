@@ -5,7 +5,7 @@ import argparse
 import torch
 
 from codeformer_core import CodeFormer, CodeFormerConfig
-from codeformer_core.checkpoint import for_inference
+from codeformer_core.weights.checkpoint import for_inference
 
 from .measure import machine, median_ratio, print_seconds, take_turns
 from .plain import plain

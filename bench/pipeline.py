@@ -9,7 +9,7 @@ import torch
 from skimage.data import astronaut
 
 from codeformer_core import CodeFormer, CodeFormerConfig, FaceRestorer, load_detector
-from codeformer_core.checkpoint import for_inference
+from codeformer_core.weights.checkpoint import for_inference
 
 from .measure import machine, median_ratio, print_seconds, take_turns
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeformer_core.blocks import AttnBlock, ResBlock, Upsample
-from codeformer_core.cft import FuseBlock
-from codeformer_core.codeformer import CodeFormer
+from codeformer_core.networks.blocks import AttnBlock, ResBlock, Upsample
+from codeformer_core.networks.cft import FuseBlock
+from codeformer_core.networks.codeformer import CodeFormer
 
 
 def plain(net: CodeFormer) -> CodeFormer:

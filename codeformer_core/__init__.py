@@ -4,38 +4,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .cft import CFTWeights
-    from .checkpoint import load_codeformer, load_vq_autoencoder
-    from .codeformer import CodeFormer, CodePrediction
-    from .config import CodeFormerConfig, VQConfig
-    from .detection import DetectorConfig, load_detector
-    from .faces import Face, FaceSelection
-    from .image_files import read_picture, write_picture
-    from .parsing import load_parser
+    from .detection.detector import DetectorConfig
+    from .detection.faces import Face, FaceSelection
+    from .detection.load import load_detector
+    from .networks.cft import CFTWeights
+    from .networks.codeformer import CodeFormer, CodePrediction
+    from .networks.config import CodeFormerConfig, VQConfig
+    from .networks.vqgan import VQAutoEncoder
+    from .pasting.parsing import load_parser
+    from .pictures.files import read_picture, write_picture
     from .restorer import AlignedFace, FaceRestorer, Restoration, RestoreConfig
-    from .vqgan import VQAutoEncoder
+    from .weights.checkpoint import load_codeformer, load_vq_autoencoder
 
 # Where each public name lives. It is imported on first use, so that `import codeformer_core` alone loads no torch.
 _MODULES = {
     "AlignedFace": "restorer",
-    "CFTWeights": "cft",
-    "CodeFormer": "codeformer",
-    "CodeFormerConfig": "config",
-    "CodePrediction": "codeformer",
-    "DetectorConfig": "detection",
-    "Face": "faces",
+    "CFTWeights": "networks.cft",
+    "CodeFormer": "networks.codeformer",
+    "CodeFormerConfig": "networks.config",
+    "CodePrediction": "networks.codeformer",
+    "DetectorConfig": "detection.detector",
+    "Face": "detection.faces",
     "FaceRestorer": "restorer",
-    "FaceSelection": "faces",
+    "FaceSelection": "detection.faces",
     "Restoration": "restorer",
     "RestoreConfig": "restorer",
-    "VQAutoEncoder": "vqgan",
-    "VQConfig": "config",
-    "load_codeformer": "checkpoint",
-    "load_detector": "detection",
-    "load_parser": "parsing",
-    "load_vq_autoencoder": "checkpoint",
-    "read_picture": "image_files",
-    "write_picture": "image_files",
+    "VQAutoEncoder": "networks.vqgan",
+    "VQConfig": "networks.config",
+    "load_codeformer": "weights.checkpoint",
+    "load_detector": "detection.load",
+    "load_parser": "pasting.parsing",
+    "load_vq_autoencoder": "weights.checkpoint",
+    "read_picture": "pictures.files",
+    "write_picture": "pictures.files",
 }
 __all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -4,11 +4,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoint import checkpoint_info
-from .colour import ColourMatch
-from .config import COLORIZATION, INPAINTING
-from .download import fetch_published, weights_folder
-from .published import PUBLISHED
+from .networks.config import COLORIZATION, INPAINTING
+from .pasting.colour import ColourMatch
+from .weights.checkpoint import checkpoint_info
+from .weights.download import fetch_published, weights_folder
+from .weights.published import PUBLISHED
 
 logger = logging.getLogger(__name__)
 

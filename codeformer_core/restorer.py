@@ -8,16 +8,16 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from .alignment import affine_scale, crop_face, estimate_affine, inside_picture, resized_affine, template
-from .cft import CFTWeights
-from .codeformer import CodeFormer
-from .colour import ColourMatch, is_grey, match_colour, to_grey
-from .detection import Detector, Images, as_pictures
-from .faces import Face, FaceSelection, select_faces
-from .masks import border_mask, square_mask
-from .parsing import FaceParser
-from .paste import Patch, own_detail, paste_faces, pasted_mask
-from .pictures import check_picture, from_network, to_network
+from .detection.detector import Detector, Images, as_pictures
+from .detection.faces import Face, FaceSelection, select_faces
+from .networks.cft import CFTWeights
+from .networks.codeformer import CodeFormer
+from .pasting.alignment import affine_scale, crop_face, estimate_affine, inside_picture, resized_affine, template
+from .pasting.colour import ColourMatch, is_grey, match_colour, to_grey
+from .pasting.masks import border_mask, square_mask
+from .pasting.parsing import FaceParser
+from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
+from .pictures.arrays import check_picture, from_network, to_network
 
 logger = logging.getLogger(__name__)
 # Faces with more pixels than the crop keep the picture's finer detail, are pasted without it, or are left alone.

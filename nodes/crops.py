@@ -4,9 +4,10 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
-from .model_files import default_model_stamp
-from .types import Faces, FoundFaces
-from .weights import LoadedDetector, LoadedModel
+from .run.found import FoundFaces
+from .run.loaded import LoadedDetector, LoadedModel
+from .run.model_files import default_model_stamp
+from .types import Faces
 
 
 class CodeFormerCropFaces(io.ComfyNode):
@@ -39,7 +40,7 @@ class CodeFormerCropFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, faces: FoundFaces, size: int) -> io.NodeOutput:
-        from .restoring import crop_faces
+        from .run.restore import crop_faces
 
         crops = crop_faces(image, faces, size)
         return io.NodeOutput(crops, faces, ui=widgets.preview(crops, cls))
@@ -80,7 +81,7 @@ class CodeFormerRestoreAligned(io.ComfyNode):
     def execute(
         cls, crops: torch.Tensor, fidelity: float, colour_match: str, model: LoadedModel | None = None
     ) -> io.NodeOutput:
-        from .restoring import restore_crops
+        from .run.restore import restore_crops
 
         restored = restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match)
         return io.NodeOutput(restored, ui=widgets.preview(restored, cls))
@@ -133,7 +134,7 @@ class CodeFormerPasteFaces(io.ComfyNode):
         mask: torch.Tensor | None = None,
         detector: LoadedDetector | None = None,
     ) -> io.NodeOutput:
-        from .restoring import paste_crops
+        from .run.restore import paste_crops
 
         options = {"background": background, "mask": mask, "detector": detector}
         options |= {"mask_softness": mask_softness, "large_faces": large_faces}

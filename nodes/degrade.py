@@ -41,6 +41,6 @@ class CodeFormerDegrade(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, level: str, seed: int) -> io.NodeOutput:
-        from .degrading import degrade_batch
+        from .run.degrade import degrade_batch
 
         return io.NodeOutput(degrade_batch(image, level, seed))

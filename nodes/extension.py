@@ -9,10 +9,10 @@ from .crops import CodeFormerCropFaces, CodeFormerPasteFaces, CodeFormerRestoreA
 from .degrade import CodeFormerDegrade
 from .find import CodeFormerDetectFaces, CodeFormerSelectFaces
 from .load import CodeFormerLoadDetector, CodeFormerLoadModel
-from .model_files import DETECTOR_FOLDER, MODEL_FOLDER
 from .regions import CodeFormerFacesToMask, CodeFormerFacesToSegs, CodeFormerSegsToFaces
 from .replacements import register_replacements
 from .restore import CodeFormerRestoreFaces
+from .run.model_files import DETECTOR_FOLDER, MODEL_FOLDER
 from .sweep import CodeFormerFidelitySweep
 
 

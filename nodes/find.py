@@ -4,8 +4,9 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
-from .types import Faces, FoundFaces
-from .weights import LoadedDetector
+from .run.found import FoundFaces
+from .run.loaded import LoadedDetector
+from .types import Faces
 
 ORDERS = ["size", "left_to_right", "top_to_bottom", "score", "centre"]
 
@@ -36,7 +37,7 @@ class CodeFormerDetectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, detector: LoadedDetector | None = None) -> io.NodeOutput:
-        from .finding import detect_faces, draw_faces
+        from .run.find import detect_faces, draw_faces
 
         faces = detect_faces(image, detector)
         return io.NodeOutput(faces, faces.count, ui=widgets.preview(draw_faces(image, faces), cls))
@@ -88,6 +89,6 @@ class CodeFormerSelectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: FoundFaces, mask: torch.Tensor | None = None, **choice: object) -> io.NodeOutput:
-        from .finding import choose_faces
+        from .run.find import choose_faces
 
         return io.NodeOutput(choose_faces(faces, mask, **choice))  # pyright: ignore[reportArgumentType]

@@ -2,9 +2,10 @@
 
 from comfy_api.v0_0_2 import io
 
-from . import model_files, widgets
+from . import widgets
+from .run import model_files
+from .run.loaded import load_detector, load_model
 from .types import Detector, Model
-from .weights import load_detector, load_model
 
 LICENSE_TIP = (
     "Downloads under a licence for non-commercial use are fetched only when this is on: read the licence first. "

@@ -6,8 +6,9 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
-from .types import Faces, FoundFaces
-from .weights import LoadedDetector
+from .run.found import FoundFaces
+from .run.loaded import LoadedDetector
+from .types import Faces
 
 SHAPES = ["aligned", "ellipse", "box"]
 
@@ -46,7 +47,7 @@ class CodeFormerFacesToMask(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: FoundFaces, shape: str, grow: float) -> io.NodeOutput:
-        from .shapes import faces_to_mask
+        from .run.regions import faces_to_mask
 
         return io.NodeOutput(faces_to_mask(faces, shape, grow))
 
@@ -82,7 +83,7 @@ class CodeFormerFacesToSegs(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, faces: FoundFaces, crop_factor: float) -> io.NodeOutput:
-        from .shapes import faces_to_segs
+        from .run.regions import faces_to_segs
 
         return io.NodeOutput(faces_to_segs(image, faces, crop_factor))
 
@@ -112,6 +113,6 @@ class CodeFormerSegsToFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, segs: Any, detector: LoadedDetector | None = None) -> io.NodeOutput:
-        from .shapes import segs_to_faces
+        from .run.regions import segs_to_faces
 
         return io.NodeOutput(segs_to_faces(image, segs, detector))

@@ -4,9 +4,9 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
-from .model_files import default_model_stamp
+from .run.loaded import LoadedDetector, LoadedModel
+from .run.model_files import default_model_stamp
 from .types import Faces
-from .weights import LoadedDetector, LoadedModel
 
 WHICH = ["all", "largest", "centre"]
 
@@ -81,7 +81,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         detector: LoadedDetector | None = None,
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from .restoring import restore_batch
+        from .run.restore import restore_batch
 
         settings = {"upscale": upscale, "feather": mask_softness}
         settings |= {"colour_match": colour_match, "large_faces": large_faces}

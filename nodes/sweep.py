@@ -4,8 +4,8 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
-from .model_files import default_model_stamp
-from .weights import LoadedDetector, LoadedModel
+from .run.loaded import LoadedDetector, LoadedModel
+from .run.model_files import default_model_stamp
 
 
 class CodeFormerFidelitySweep(io.ComfyNode):
@@ -58,7 +58,7 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         model: LoadedModel | None = None,
         detector: LoadedDetector | None = None,
     ) -> io.NodeOutput:
-        from .sweeping import sweep
+        from .run.sweep import sweep
 
         settings = {"weights": weights, "most_faces": most_faces, "colour_match": colour_match}
         return io.NodeOutput(*sweep(image, model, detector, **settings))  # pyright: ignore[reportArgumentType]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from comfy_api.v0_0_2 import io, ui
 
+from .run.pictures import PREVIEWS
 from .types import Detector, Model
 
 CATEGORY = "image/face restoration"
-PREVIEWS = 16  # pictures of a batch that a node shows
 LARGE_FACES = ["keep_detail", "replace", "skip"]
 COLOUR_MATCHES = ["auto", "none", "lab", "wavelet"]
 

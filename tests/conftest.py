@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codeformer_core import CodeFormer, CodeFormerConfig, CodePrediction, Face, VQConfig
-from codeformer_core.alignment import template
+from codeformer_core.pasting.alignment import template
 
 torch.set_num_threads(1)  # on networks this small several threads only wait for each other
 

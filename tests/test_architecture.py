@@ -1,7 +1,10 @@
+"""Who may import whom: a table of the rooms, and that the code keeps to it."""
+
 import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +12,68 @@ import pytest
 import codeformer_core
 
 CORE = Path(codeformer_core.__file__).parent
-MODULES = sorted(CORE.glob("*.py"))
+ROOT = CORE.parent
+# What each room, or module beside the rooms, may import of its own package. Each row names only rows below it.
+ROOMS = {
+    "codeformer_core": {
+        "__main__": {"command_line"},
+        "command_line": {
+            *("restorer", "models", "detection", "pasting", "weights", "pictures", "migration", "networks"),
+            "whole_files",
+        },
+        "restorer": {"detection", "pasting", "pictures", "networks"},
+        "models": {"pasting", "weights", "networks"},
+        "detection": {"weights", "pictures", "facexlib_nets", "networks"},
+        "pasting": {"weights", "pictures", "facexlib_nets", "networks"},
+        "weights": {"networks", "whole_files"},
+        "pictures": {"whole_files"},
+        "migration": {"whole_files"},
+        "facexlib_nets": set(),
+        "networks": set(),
+        "whole_files": set(),
+    },
+    "training": {
+        "train": {"export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
+        "evaluate": {"evaluation", "faces"},
+        "prepare": {"faces"},
+        "export": {"stages", "presets"},
+        "curves": {"averaging"},
+        "evaluation": {"stages", "faces"},
+        "stages": {"averaging", "presets"},
+        "checkpoints": {"presets"},
+        "averaging": set(),
+        "presets": {"faces"},
+        "faces": set(),
+    },
+    "nodes": {
+        "extension": {
+            *("load", "find", "crops", "restore", "sweep", "regions", "degrade"),
+            *("replacements", "run"),
+        },
+        "load": {"widgets", "types", "run"},
+        "find": {"widgets", "types", "run"},
+        "crops": {"widgets", "types", "run"},
+        "restore": {"widgets", "types", "run"},
+        "sweep": {"widgets", "types", "run"},
+        "regions": {"widgets", "types", "run"},
+        "degrade": {"widgets", "types", "run"},
+        "replacements": set(),
+        "widgets": {"types", "run"},
+        "types": set(),
+        "run": set(),
+    },
+}
+NEIGHBOURS = {"codeformer_core": set(), "training": {"codeformer_core"}, "nodes": {"codeformer_core"}}  # packages
+MODULES = [path for package in ROOMS for path in sorted((ROOT / package).rglob("*.py"))]
 
 IMPORT_ALL = """
 import json, pkgutil, sys
 from importlib import import_module
 import codeformer_core
 first = sorted(sys.modules)
-for module in pkgutil.iter_modules(codeformer_core.__path__):
-    if module.name != "__main__":
-        import_module(f"codeformer_core.{module.name}")
+for module in pkgutil.walk_packages(codeformer_core.__path__, "codeformer_core."):
+    if not module.name.endswith("__main__"):
+        import_module(module.name)
 print(json.dumps([first, sorted(sys.modules)]))
 """
 
@@ -26,9 +81,7 @@ print(json.dumps([first, sorted(sys.modules)]))
 @pytest.fixture(scope="module")
 def imported() -> list[set[str]]:
     """What a fresh Python has loaded after `import codeformer_core`, and after all its modules."""
-    run = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True, cwd=CORE.parent
-    )
+    run = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True, cwd=ROOT)
     return [{name.split(".")[0] for name in names} for names in json.loads(run.stdout)]  # so nothing else was printed
 
 
@@ -45,27 +98,93 @@ def test_facexlib_and_torchvision_are_loaded_only_when_needed(imported):
     assert not imported[1] & {"facexlib", "torchvision"}
 
 
-def imports(path: Path) -> set[str]:
-    """The top-level packages that a module names in imports, also in `import_module("...")` and its like."""
-    found = set()
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The absolute names of what a module imports, late imports and `import_module("...")` included."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add(node.module or "")
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found = [f"{base}.{alias.name}" for alias in node.names if is_module(f"{base}.{alias.name}")]
+            yield from found or [base]
         elif isinstance(node, ast.Call) and "import" in ast.unparse(node.func):
-            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)}
-    return {name.split(".")[0] for name in found}
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+def climbs(path: Path) -> list[str]:
+    """The imports that go where the tables do not let them, a line each."""
+    package, *rest = module_name(path).split(".")
+    if not rest:  # the package itself names what lives in the rooms
+        return []
+    allowed, wrong = ROOMS[package][rest[0]], []
+    for name in imports(path):
+        top, *inside = name.split(".")
+        if top == package:
+            if inside and inside[0] != rest[0] and inside[0] not in allowed:
+                wrong.append(f"{module_name(path)} imports {name}: {rest[0]} may import {sorted(allowed) or 'nothing'}")
+        elif top in ROOMS and top not in NEIGHBOURS[package]:
+            wrong.append(f"{module_name(path)} imports {name}: no arrow leads from {package} to {top}")
+        elif top in ("comfy", "comfy_api", "folder_paths") and package != "nodes":
+            wrong.append(f"{module_name(path)} imports {name}: only nodes may know ComfyUI")
+    return wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_downwards_only(path):
+    assert not (wrong := climbs(path)), "\n".join(wrong)
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_the_table_of_rooms_is_whole_and_has_no_circles(package):
+    there = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" and path.stem != "__init__"}
+    there |= {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert set(ROOMS[package]) == there
+    below: set[str] = set()
+    for room, allowed in reversed(ROOMS[package].items()):
+        assert allowed <= below, f"{room} may import {sorted(allowed - below)}, which stand above it"
+        below.add(room)
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_modules_of_a_room_import_each_other_without_circles(package):
+    graph = {module_name(path): set(imports(path)) for path in MODULES if module_name(path).startswith(f"{package}.")}
+    waiting = {name: wanted & graph.keys() - {name} for name, wanted in graph.items()}
+    while free := [name for name, wanted in waiting.items() if not wanted & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert not waiting, f"these import each other in a circle: {sorted(waiting)}"
+
+
+def test_an_arrow_upwards_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    room = tmp_path / "codeformer_core" / "pictures"
+    room.mkdir(parents=True)
+    (room / "wrong.py").write_text("def late():\n    from ..restorer import FaceRestorer\n    import comfy.utils\n")
+    assert [line.partition(":")[0] for line in climbs(room / "wrong.py")] == [
+        "codeformer_core.pictures.wrong imports codeformer_core.restorer",
+        "codeformer_core.pictures.wrong imports comfy.utils",
+    ]
 
 
 def test_one_module_names_facexlib_and_torchvision():
-    naming = {path.name for path in MODULES if imports(path) & {"facexlib", "torchvision"}}
+    core = [path for path in MODULES if path.is_relative_to(CORE)]
+    naming = {path.name for path in core if {n.split(".")[0] for n in imports(path)} & {"facexlib", "torchvision"}}
     assert naming == {"facexlib_nets.py"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_modules_import_downwards_only_and_do_not_print(path):
-    assert not imports(path) & {"comfy", "comfy_api", "folder_paths", "nodes", "training"}
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[-2] != "training"], ids=module_name)
+def test_modules_do_not_print(path):
     calls = (node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
     assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from codeformer_core.state_dicts import CheckpointError
+from codeformer_core.networks.state_dicts import CheckpointError
 from codeformer_core.whole_files import whole_file
 
 from .presets import TrainConfig

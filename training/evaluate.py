@@ -28,16 +28,16 @@ from typing import Any
 
 import torch
 
-from codeformer_core.checkpoint import checkpoint_info, load_codeformer, load_vq_autoencoder
 from codeformer_core.models import model_path
+from codeformer_core.weights.checkpoint import checkpoint_info, load_codeformer, load_vq_autoencoder
 from codeformer_core.whole_files import whole_file
 
-from .compare import LEVELS, EvalConfig, Networks, code_accuracy, compare
-from .data import find_faces, read_face
-from .library_metrics import NAMES, LibraryMetrics, library_metrics
-from .lightness import face_lightness
-from .metrics import bundled_metrics
-from .report import bars, draw_accuracy, draw_strip, summary, table
+from .evaluation.compare import LEVELS, EvalConfig, Networks, code_accuracy, compare
+from .evaluation.library_metrics import NAMES, LibraryMetrics, library_metrics
+from .evaluation.metrics import bundled_metrics
+from .evaluation.report import bars, draw_accuracy, draw_strip, summary, table
+from .faces.data import find_faces, read_face
+from .faces.lightness import face_lightness
 
 logger = logging.getLogger(__name__)
 

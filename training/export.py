@@ -15,14 +15,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from codeformer_core.checkpoint import naming, read_config, read_state_dict, save_checkpoint
-from codeformer_core.codeformer import CodeFormer
-from codeformer_core.config import CodeFormerConfig, VQConfig
-from codeformer_core.state_dicts import CheckpointError, load_strictly
-from codeformer_core.vqgan import VQAutoEncoder
+from codeformer_core.networks.codeformer import CodeFormer
+from codeformer_core.networks.config import CodeFormerConfig, VQConfig
+from codeformer_core.networks.state_dicts import CheckpointError, load_strictly
+from codeformer_core.networks.vqgan import VQAutoEncoder
+from codeformer_core.weights.checkpoint import naming, read_config, read_state_dict, save_checkpoint
 
-from .ablations import build_codeformer
 from .presets import TrainConfig
+from .stages.ablations import build_codeformer
 
 logger = logging.getLogger(__name__)
 Net = TypeVar("Net", VQAutoEncoder, CodeFormer)

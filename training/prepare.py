@@ -20,14 +20,15 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from codeformer_core.alignment import affine_scale, crop_face, estimate_affine, inside_picture, template
-from codeformer_core.detection import Detector, DetectorConfig, load_detector
-from codeformer_core.faces import Face
-from codeformer_core.find_pictures import find_pictures
-from codeformer_core.image_files import PictureError, read_picture, write_picture
-from codeformer_core.pictures import from_float
+from codeformer_core.detection.detector import Detector, DetectorConfig
+from codeformer_core.detection.faces import Face
+from codeformer_core.detection.load import load_detector
+from codeformer_core.pasting.alignment import affine_scale, crop_face, estimate_affine, inside_picture, template
+from codeformer_core.pictures.arrays import from_float
+from codeformer_core.pictures.files import PictureError, read_picture, write_picture
+from codeformer_core.pictures.folders import find_pictures
 
-from .lightness import face_lightness, face_region
+from .faces.lightness import face_lightness, face_region
 
 logger = logging.getLogger(__name__)
 

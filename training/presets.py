@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from codeformer_core.config import COLORIZATION, INPAINTING, CodeFormerConfig, VQConfig
-from codeformer_core.degradation import PAPER as PAPER_DEGRADATION
-from codeformer_core.degradation import PUBLISHED_LARGE, PUBLISHED_SMALL, DegradationConfig
+from codeformer_core.networks.config import COLORIZATION, INPAINTING, CodeFormerConfig, VQConfig
+from codeformer_core.pictures.degradation import PAPER as PAPER_DEGRADATION
+from codeformer_core.pictures.degradation import PUBLISHED_LARGE, PUBLISHED_SMALL, DegradationConfig
 
-from .augment import AugmentConfig
-from .perceptual import PerceptualName
+from .faces.augment import AugmentConfig
+
+PerceptualName = Literal["vgg19", "lpips", "efficientnet", "retinaface"]
 
 
 @dataclass(frozen=True, kw_only=True)

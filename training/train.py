@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from .adversary import Adversary
 from .averaging import WeightAverage, average_gradients, channels_last
 from .checkpoints import file_hash, load_state, run_json, save_state
-from .codebook import CodeUsage, count_codes, revive
 from .curves import Means, save_grid
-from .data import FaceFolder, SampleKey
 from .export import begin_from, export, load_autoencoder, load_predictor, stage_path
-from .group_norm import use_quick_norms
-from .perceptual import load_perceptual
+from .faces.data import FaceFolder, SampleKey
+from .faces.sampling import face_loader
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
-from .sampling import face_loader
-from .stage1 import StageOne
-from .stage2 import StageTwo
-from .stage3 import StageThree
+from .stages.adversary import Adversary
+from .stages.codebook import CodeUsage, count_codes, revive
+from .stages.group_norm import use_quick_norms
+from .stages.perceptual import load_perceptual
+from .stages.stage1 import StageOne
+from .stages.stage2 import StageTwo
+from .stages.stage3 import StageThree
 
 logger = logging.getLogger(__name__)
 Stage = StageOne | StageTwo | StageThree

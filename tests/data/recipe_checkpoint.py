@@ -10,7 +10,7 @@ from pathlib import Path
 import recipe
 import torch
 
-from codeformer_core.checkpoint import read_config, save_checkpoint
+from codeformer_core.weights.checkpoint import read_config, save_checkpoint
 
 
 def main(out: str, network: str = "codeformer") -> None:

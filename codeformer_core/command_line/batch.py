@@ -1,0 +1,226 @@
+"""Files in, files out: many pictures for `codeformer restore`, whose finished work is never redone or lost."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..pictures.arrays import from_float, to_float
+from ..pictures.files import (
+    FORMATS,
+    PICTURE_SUFFIXES,
+    Picture,
+    PictureError,
+    output_suffix,
+    read_picture,
+    write_picture,
+)
+from ..pictures.folders import find_pictures
+from ..restorer import AlignedFace, FaceRestorer
+from ..whole_files import whole_file
+from .reports import face_report, read_report, stamp, write_report
+
+CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """What is read and written around the restoration."""
+
+    out: Path
+    suffix: str | None = None  # of the results, such as ".png"; None keeps each input's own
+    aligned: bool = False  # the inputs are aligned faces
+    save_crops: bool = False
+    background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
+    mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
+    overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
+    settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
+
+    def __post_init__(self):
+        if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in FORMATS:
+            raise ValueError(f"pictures are not written as {self.suffix!r}; use one of {' '.join(FORMATS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to do, and where its results go."""
+
+    source: Path
+    relative: Path  # below the input folder, with the source's suffix
+    report: Path  # a JSON, whole once the picture is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How it went with one picture, in one line."""
+
+    job: Job
+    message: str
+    restored: int = 0  # faces
+    failed: bool = False
+
+
+class _Opened(NamedTuple):
+    """A picture that was read, on its way to its result."""
+
+    job: Job
+    picture: Picture
+    stamps: dict[str, Any]
+    target: Path
+
+
+def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
+    """The pictures that the inputs name, with their reports' places below `out`, and what was wrong with inputs."""
+    found = find_pictures(inputs, exclude=out)
+    # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
+    jobs = [
+        Job(source=path, relative=relative, report=out / relative.with_name(f"{relative.name}.json"))
+        for path, relative in found.pictures
+    ]
+    return jobs, found.problems
+
+
+def is_done(job: Job, config: BatchConfig) -> bool:
+    """Whether the report says that these very files were used with these settings, and the result is still there."""
+    report = read_report(job.report)
+    try:
+        unchanged = report["inputs"] == _stamps(job, config) and report["settings"] == config.settings
+        crops = not (config.save_crops and report["faces"]) or _crops(job).is_dir()
+        return unchanged and crops and (job.report.parent / report["output"]).is_file()
+    except (OSError, PictureError, KeyError, TypeError):  # an input is missing, or it is no whole report of ours
+        return False
+
+
+def restore_files(
+    jobs: Sequence[Job],
+    restorer: FaceRestorer,
+    config: BatchConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Outcome]:
+    """Restore pictures, one outcome each, as they are finished; a file that cannot be read does not stop the rest.
+
+    `progress(done, total)` counts the faces of the pictures at hand. OSError if the disk takes no more.
+    """
+    waiting = list(reversed(jobs))
+    originals = {job.source.resolve() for job in jobs}
+    sources: dict[Path, Path] = {}  # result to source, to detect name collisions
+    while waiting:
+        # Pictures are taken until their faces fill a network batch, and written as soon as these are restored.
+        chunk: list[_Opened] = []
+        aligned: list[list[AlignedFace]] = []
+        pixels = 0
+        while waiting and sum(map(len, aligned)) < restorer.config.batch_size and pixels < CHUNK_PIXELS:
+            job = waiting.pop()
+            try:
+                opened = _open(job, restorer, config, originals)
+                if sources.setdefault(opened.target, job.source) != job.source:
+                    other = sources[opened.target]
+                    raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
+            except PictureError as error:
+                yield Outcome(job=job, message=str(error), failed=True)
+                continue
+            rgb = opened.picture.rgb
+            faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
+            chunk.append(opened)
+            aligned.append(faces)
+            pixels += rgb.shape[0] * rgb.shape[1]
+        restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
+        for opened, faces in zip(chunk, aligned, strict=True):
+            try:
+                yield _write(opened, [next(restored) for _ in faces], restorer, config)
+            except PictureError as error:
+                yield Outcome(job=opened.job, message=str(error), failed=True)
+
+
+def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
+    """Read a picture, and see that all that goes with it is right before any work is put into it."""
+    picture = read_picture(job.source)
+    if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
+        raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
+    target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
+    elsewhere = "choose another folder with --output"
+    if target.resolve() in originals:
+        raise PictureError(f"{job.source}: its result would overwrite the input {target}; {elsewhere}")
+    if target.exists() and not config.overwrite and "output" not in read_report(job.report):
+        raise PictureError(f"{target}: is there already and is no result of {job.source}; {elsewhere}, or --overwrite")
+    _companion(config.background, job, picture, restorer.config.upscale)
+    _companion(config.mask, job, picture, 1)
+    return _Opened(job=job, picture=picture, stamps=_stamps(job, config), target=target)
+
+
+def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
+    """Write the result, the crops if wanted, and last the whole report."""
+    job, picture, stamps, target = opened
+    upscale = restorer.config.upscale
+    background = _companion(config.background, job, picture, upscale)
+    mask = _companion(config.mask, job, picture, 1)
+    restored = sum(face.restored is not None for face in faces)
+    # Until the whole report follows, this one says that the result is this picture's, and not done.
+    write_report(job.report, {"output": target.name})
+    if restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix:
+        with whole_file(target) as unfinished:
+            shutil.copyfile(job.source, unfinished)
+    else:
+        image = restorer.paste(picture.rgb, faces, background, None if mask is None else mask[..., 0])
+        write_picture(target, image, picture)
+    if config.save_crops:
+        _write_crops(_crops(job), faces)
+    height, width = (n * upscale for n in picture.rgb.shape[:2])
+    report = {
+        "inputs": stamps,
+        "output": target.name,
+        "size": [width, height],
+        "settings": config.settings,
+        "faces": [face_report(face, config.settings.get("w")) for face in faces],
+    }
+    write_report(job.report, report)
+    notes = "".join(f"; {face.note}" for face in faces if face.note)
+    message = f"{restored} {'face' if restored == 1 else 'faces'} restored{notes}"
+    return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
+
+
+def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
+    """The pixels of the picture at `_companion_path`, in the dtype of the job's picture."""
+    path = _companion_path(place, job)
+    if path is None:
+        return None
+    rgb = read_picture(path).rgb
+    height, width = (n * scale for n in picture.rgb.shape[:2])
+    if rgb.shape[:2] != (height, width):
+        size = f"{rgb.shape[1]} x {rgb.shape[0]}"
+        raise PictureError(f"{path}: is {size}, must be {width} x {height} pixels to go with {job.source}")
+    return rgb if rgb.dtype == picture.rgb.dtype else from_float(to_float(rgb), picture.rgb.dtype)
+
+
+def _companion_path(place: Path | None, job: Job) -> Path | None:
+    """The picture that goes with a job: `place` itself, or in the folder `place` the one with the job's name."""
+    if place is None or not place.is_dir():
+        return place
+    wanted = place / job.relative
+    for path in (wanted, *(wanted.with_suffix(suffix) for suffix in sorted(PICTURE_SUFFIXES))):
+        if path.is_file():
+            return path
+    raise PictureError(f"{wanted}: no such file; the folder {place} needs one picture named as each input")
+
+
+def _crops(job: Job) -> Path:
+    return job.report.with_name(f"{job.report.stem}_faces")
+
+
+def _write_crops(folder: Path, faces: Sequence[AlignedFace]) -> None:
+    for old in [*folder.glob("[0-9][0-9]_before.png"), *folder.glob("[0-9][0-9]_after.png")]:
+        old.unlink()  # of an earlier run, which may have found more faces
+    for i, face in enumerate(faces):
+        write_picture(folder / f"{i:02}_before.png", from_float(face.crop, np.dtype(np.uint8)))
+        if face.restored is not None:
+            write_picture(folder / f"{i:02}_after.png", from_float(face.restored, np.dtype(np.uint8)))
+
+
+def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
+    """What tells whether the files that a result is made of have changed."""
+    background, mask = _companion_path(config.background, job), _companion_path(config.mask, job)
+    paths = {"source": job.source, "background": background, "mask": mask}
+    return {name: None if path is None else stamp(path) for name, path in paths.items()}

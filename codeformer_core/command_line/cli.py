@@ -1,0 +1,279 @@
+"""The command line: `codeformer restore | degrade | info | convert | migrate-workflow`."""
+
+import argparse
+import logging
+import sys
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from .arguments import EXIT_ERROR, command_line
+
+logger = logging.getLogger(__name__)
+
+# Options that a result depends on besides those of the restorer's config; a change of them does a picture again.
+# Not the mask and the background: what counts there is the file that goes with the picture.
+SETTINGS = ("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, or 2 after a one-line error on standard error."""
+    args = command_line().parse_args(argv)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger(__package__).setLevel(logging.WARNING if args.quiet else logging.INFO)
+    try:
+        return COMMANDS[args.command](args)
+    except (ValueError, OSError, ImportError) as error:
+        named = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        _complain(named)
+        return EXIT_ERROR
+    except MemoryError:
+        _complain("out of memory; give smaller pictures or a lower --upscale")
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        _complain("stopped; run the same command again to go on where it stopped")
+        return 130
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"codeformer: {' '.join(message.split())}\n")
+
+
+def _restore(args: argparse.Namespace) -> int:
+    import torch
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from ..detection.faces import FaceSelection
+    from ..models import default_model, model_path, model_usage
+    from ..restorer import RestoreConfig
+    from .batch import BatchConfig, find_jobs, is_done, restore_files
+    from .memory import keep_freed_memory
+    from .reports import stamp
+
+    model = default_model() if args.model is None else args.model
+    path = model_path(model, accept_license=args.accept_license, offline=args.offline)
+    usage = model_usage(model, path)
+    selection = FaceSelection(
+        min_size=args.min_size, max_size=args.max_size, max_faces=args.max_faces, order=args.order, only=args.faces
+    )
+    config = RestoreConfig(
+        w=usage.w if args.fidelity is None else args.fidelity,
+        adain=usage.adain if args.adain is None else args.adain,
+        keep_grey=usage.keep_grey if args.keep_grey is None else args.keep_grey,
+        selection=selection,
+        upscale=args.upscale,
+        large_faces=args.large_faces,
+        colour_match=args.colour_match or usage.colour_match,
+        feather=args.feather,
+        batch_size=args.batch_size,
+    )
+    settings = {
+        **asdict(config),
+        "model": stamp(path),
+        **{name: value for name, value in vars(args).items() if name in SETTINGS},
+    }
+    for name in ("detector", "parser"):
+        if (file := Path(getattr(args, name) or "")).is_file():
+            settings[name] = stamp(file)
+    del settings["batch_size"]  # the result does not depend on it
+    batch = BatchConfig(
+        out=_folder(args.output),
+        suffix=args.format,
+        aligned=args.aligned,
+        save_crops=args.save_crops,
+        background=_existing(args.background),
+        mask=_existing(args.mask),
+        overwrite=args.overwrite,
+        settings=settings,
+    )
+    jobs, failures = find_jobs(args.inputs, args.output)
+    todo = [job for job in jobs if args.overwrite or not is_done(job, batch)]
+    if len(todo) < len(jobs):
+        logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
+    if not todo:
+        return _end(failures)
+    _probe(args.output)
+    keep_freed_memory()
+    restorer = _load_restorer(args, path, config)
+    logger.info("%s to restore with %s, w = %g", _count(len(todo), "picture"), path.name, config.w)
+    done = faces = 0
+    try:
+        with logging_redirect_tqdm(), tqdm(total=len(todo), unit="picture", disable=args.quiet or None) as bar:
+
+            def show_faces(done: int, total: int) -> None:
+                bar.set_postfix_str(f"face {done} of {total}")
+
+            for outcome in restore_files(todo, restorer, batch, show_faces):
+                bar.update()
+                if outcome.failed:
+                    failures.append(outcome.message)
+                    continue
+                done, faces = done + 1, faces + outcome.restored
+                logger.info("%s: %s", outcome.job.relative, outcome.message)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ValueError("out of GPU memory; give --dtype bfloat16, or --device cpu") from error
+    finally:
+        counts = done, _count(len(todo), "picture"), _count(faces, "face")
+        logger.info("%d of %s done, %s restored, in %s", *counts, args.output)
+        code = _end(failures)
+    return code
+
+
+def _end(failures: list[str]) -> int:
+    """Say what failed; the exit code."""
+    for message in failures:
+        _complain(message)
+    return EXIT_ERROR if failures else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
+    import torch
+
+    from ..detection.detector import DetectorConfig
+    from ..detection.load import load_detector
+    from ..pasting.parsing import load_parser
+    from ..restorer import FaceRestorer
+    from ..weights.checkpoint import load_codeformer
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    download = {"accept_license": args.accept_license, "offline": args.offline}
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
+    search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
+    net = load_codeformer(path, device=device, dtype=getattr(torch, args.dtype))
+    detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
+    parser = load_parser(args.parser, device=device, **download) if args.parser else None
+    return FaceRestorer(net, detector, config, parser=parser)
+
+
+def _existing(path: Path | None) -> Path | None:
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if any(place.is_file() for place in (path, *path.parents)):
+        raise NotADirectoryError(f"{path}: cannot be a folder, a file has that name; choose another --output")
+    return path
+
+
+def _probe(folder: Path) -> None:
+    """OSError if nothing can be written there, before any work is put into what is to be written."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot be written to ({error.strerror}); choose another --output", str(folder)
+        ) from error
+
+
+def _degrade(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from ..pictures import degradation
+    from ..pictures.files import PictureError, read_picture, write_picture
+    from ..pictures.folders import find_pictures
+
+    config = degradation.LEVELS[args.level]
+    ranges = {name: getattr(args, name) for name in ("blur_sigma", "downscale", "noise", "jpeg_quality")}
+    config = replace(config, **{name: tuple(pair) for name, pair in ranges.items() if pair is not None})
+    if args.seed < 0:
+        raise ValueError(f"--seed is 0 or more, got {args.seed}")
+    found = find_pictures(args.inputs, exclude=_folder(args.output))
+    originals = {path.resolve() for path, _ in found.pictures}
+    sources: dict[Path, Path] = {}  # result to source
+    failures = found.problems
+    done = 0
+    try:
+        for path, relative in tqdm(found.pictures, unit="picture", disable=args.quiet or None):
+            target = args.output / relative.with_suffix(".png")
+            rng = degradation.degradation_rng(args.seed, zlib.crc32(relative.as_posix().encode()))
+            drawn = degradation.sample_degradation(config, rng)
+            try:
+                if target.resolve() in originals:
+                    raise PictureError(
+                        f"{path}: its result would overwrite the input {target}; choose another --output"
+                    )
+                if sources.setdefault(target, path) != path:
+                    raise PictureError(f"{path}: its result would replace that of {sources[target]}; rename one")
+                if target.exists() and not args.overwrite:
+                    raise PictureError(f"{target}: is there already; choose another --output, or --overwrite")
+                picture = read_picture(path)
+                write_picture(target, degradation.degrade(picture.rgb, drawn), picture)
+                done += 1
+            except ValueError as error:
+                failures.append(str(error))
+    finally:
+        logger.info("%d of %s done, in %s", done, _count(len(found.pictures), "picture"), args.output)
+        code = _end(failures)
+    return code
+
+
+def _info(args: argparse.Namespace) -> int:
+    from ..weights.checkpoint import checkpoint_info
+
+    sys.stdout.write(describe(checkpoint_info(args.checkpoint)))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from ..weights.checkpoint import convert
+
+    sys.stdout.write(describe(convert(args.source, args.target)))
+    return 0
+
+
+def _migrate_workflow(args: argparse.Namespace) -> int:
+    from ..migration.migrate import migrate_file
+
+    said = migrate_file(args.source, args.target, overwrite=args.overwrite)
+    if not args.quiet:
+        sys.stdout.write(said)
+    return 0
+
+
+def describe(info: Any) -> str:
+    """What a checkpoint holds, some lines of text."""
+    from ..networks.config import CodeFormerConfig
+
+    lines = [f"{info.path}: {info.kind}"]
+    lines.append(f"  {info.tensors} tensors, {info.parameters / 1e6:.1f} M parameters, {', '.join(info.dtypes)}")
+    if info.config is not None:
+        vq = info.config.vq if isinstance(info.config, CodeFormerConfig) else info.config
+        lines.append(f"  faces of {vq.image_size} px, {vq.latent_size} x {vq.latent_size} codes")
+        lines.append(f"  codebook of {vq.codebook_size} items, {vq.codebook_dim} wide")
+        lines.append(
+            f"  width {vq.width} x {vq.ch_mult}, {vq.n_res_blocks} residual blocks, attention at {vq.attn_sizes}"
+        )
+    if isinstance(info.config, CodeFormerConfig):
+        lines.append(
+            f"  transformer of {info.config.n_layers} layers, {info.config.dim} wide, {info.config.n_heads} heads"
+        )
+        cft = ", ".join(map(str, info.config.cft_sizes))
+        lines.append(f"  CFT at {cft}" if cft else "  no CFT: w has no effect")
+    lines += [f"  {key}: {value}" for key, value in sorted(info.metadata.items()) if key != "codeformer_config"]
+    if info.problem:
+        lines.append(f"  it will not load: {info.problem}")
+    return "\n".join(lines) + "\n"
+
+
+COMMANDS = {
+    "restore": _restore,
+    "degrade": _degrade,
+    "info": _info,
+    "convert": _convert,
+    "migrate-workflow": _migrate_workflow,
+}

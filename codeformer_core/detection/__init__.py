@@ -1,0 +1,1 @@
+"""Finding faces: what a face is, the detectors, and choosing one."""

@@ -1,0 +1,91 @@
+"""What all detectors share: their interface and settings, pictures in, the size of the search, faces out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from ..pictures.arrays import check_picture
+from .faces import Face
+
+MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
+
+Images = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """How faces are searched for."""
+
+    score_threshold: float = 0.8  # faces that the detector is less sure of are dropped
+    nms_threshold: float = 0.4  # of boxes that overlap by more than this (intersection over union), the surest is kept
+    short_side: int | None = 640  # pixels that pictures are scaled to before the search; None: not scaled
+    batch_size: int = 8  # pictures at once through the network
+
+    def __post_init__(self):
+        if not 0.01 <= self.score_threshold < 1:  # below, every anchor is a face
+            raise ValueError(f"score_threshold is {self.score_threshold}, expected 0.01 or more and less than 1")
+        if not 0 < self.nms_threshold <= 1:
+            raise ValueError(f"nms_threshold is {self.nms_threshold}, expected more than 0 and at most 1")
+        if self.short_side is not None and self.short_side < 32:
+            raise ValueError(f"short_side is {self.short_side}, expected None or 32 pixels or more; 640 is usual")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}, expected 1 or more")
+
+
+class Detector(Protocol):
+    """Finds the faces of pictures."""
+
+    def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
+        """The faces of each picture, surest first, in pixels of the original picture.
+
+        `images`: one (h, w, 3) picture, a (b, h, w, 3) batch, or pictures of any sizes, as arrays or tensors: RGB,
+        uint8, uint16 or float in [0, 1]. `config` None: the one that the detector was loaded with.
+        Raises ValueError for pictures of other shapes or dtypes.
+        """
+        ...
+
+
+def as_pictures(images: Images) -> list[np.ndarray]:
+    """One picture, a batch or a sequence of pictures as a list of (h, w, 3) arrays, not copied if that can be."""
+    if isinstance(images, np.ndarray | Tensor):
+        images = [images] if images.ndim < 4 else list(images)
+    return [check_picture(_as_array(image)) for image in images]
+
+
+def _as_array(image: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(image, np.ndarray):
+        return image
+    if not isinstance(image, Tensor):
+        raise ValueError(f"a picture is an array or a tensor, got a {type(image).__name__}")
+    image = image.detach().cpu()
+    return (image.float() if image.is_floating_point() else image).numpy()
+
+
+def search_size(image: np.ndarray, short_side: int | None) -> tuple[int, int]:
+    """The (height, width) at which a picture is searched: its short side at `short_side`, less for very long strips."""
+    height, width = image.shape[:2]
+    if short_side is None:
+        return height, width
+    scale = min(short_side / min(height, width), short_side * (MAX_ASPECT / (height * width)) ** 0.5)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def scale_picture(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture at (height, width), in its own dtype: area filter down, linear up, the picture itself if it fits."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def found_face(
+    image: np.ndarray, size: tuple[int, int], box: np.ndarray, landmarks: np.ndarray, score: float, index: int
+) -> Face:
+    """A face found in the picture scaled to `size` (height, width), in pixels of the picture itself."""
+    scale = np.array((image.shape[1] / size[1], image.shape[0] / size[0]), np.float32)  # (x, y)
+    return Face(box=box * np.tile(scale, 2), landmarks=landmarks * scale, score=float(score), image_index=index)

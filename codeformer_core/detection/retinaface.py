@@ -1,0 +1,120 @@
+"""RetinaFace: anchors, decoding and non-maximum suppression over a batch (Deng et al., arXiv 1905.00641)."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..facexlib_nets import RetinaFaceBackbone, batched_nms, build_retinaface
+from ..networks.state_dicts import CheckpointError, identify, load_strictly
+from ..pictures.arrays import WHITE
+from ..weights.checkpoint import for_inference, naming, read_state_dict
+from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .faces import Face
+
+MEAN_BGR = np.array((104, 117, 123), np.float32)
+LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the two anchor sizes of each, in pixels
+CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+HEAD = "ClassHead.0.conv1x1.weight"
+BACKBONES: dict[int, RetinaFaceBackbone] = {64: "mobile0.25", 256: "resnet50"}  # told by the width of the heads
+
+
+class RetinaFaceDetector:
+    """Finds faces with a RetinaFace network on the device and in the dtype that the network is in."""
+
+    def __init__(self, net: nn.Module, *, config: DetectorConfig | None = None):
+        self.net = net
+        self.config = config or DetectorConfig()
+
+    def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
+        """The faces of each picture, surest first; see `detection.Detector`."""
+        config = config or self.config
+        pictures = as_pictures(images)
+        sizes = [search_size(picture, config.short_side) for picture in pictures]
+        faces: list[list[Face]] = [[] for _ in pictures]
+        for size in dict.fromkeys(sizes):  # pictures of one size go through the network together
+            same_size = [i for i, other in enumerate(sizes) if other == size]
+            for start in range(0, len(same_size), config.batch_size):
+                batch = same_size[start : start + config.batch_size]
+                x = np.stack([_to_network(scale_picture(pictures[i], size)) for i in batch])
+                for which, box, landmarks, score in zip(*self._search(x, config), strict=True):
+                    i = batch[which]
+                    faces[i].append(found_face(pictures[i], size, box, landmarks, score, i))
+        return faces
+
+    @torch.inference_mode()
+    def _search(self, x: np.ndarray, config: DetectorConfig) -> tuple[np.ndarray, ...]:
+        """Of (b, h, w, 3) BGR: numbers in the batch (n,), boxes (n, 4), landmarks (n, 5, 2) and scores (n,)."""
+        weight = next(self.net.parameters())
+        bgr = rearrange(torch.from_numpy(x).to(weight.device, weight.dtype), "b h w c -> b c h w")
+        box_offsets, probabilities, landmark_offsets = self.net(bgr)
+        scores = probabilities[..., 1]  # (b, anchors)
+        found = (scores > config.score_threshold).nonzero(as_tuple=True)
+        # The few anchors that found something are enough: from here on the work is small and in float32 on the CPU.
+        which, anchor = (indices.cpu() for indices in found)
+        offsets, points, scores = (t[found].float().cpu() for t in (box_offsets, landmark_offsets, scores))
+        boxes, landmarks = decode(anchors(*x.shape[1:3])[anchor], offsets, points)
+        kept = batched_nms(boxes, scores, which, config.nms_threshold)
+        return tuple(t[kept].numpy() for t in (which, boxes, landmarks, scores))
+
+
+def load_retinaface(
+    path: str | Path, *, device: torch.device | str = "cpu", config: DetectorConfig | None = None
+) -> RetinaFaceDetector:
+    """The detector of a RetinaFace checkpoint with either backbone; CheckpointError if it is another network's."""
+    state, _ = read_state_dict(path)
+    backbone = BACKBONES.get(state[HEAD].shape[1]) if HEAD in state else None
+    if backbone is None:
+        raise CheckpointError(
+            f"{path}: holds a {identify(state)}, expected RetinaFace with a MobileNet-0.25 or ResNet-50 backbone"
+        )
+    net = build_retinaface(backbone)
+    with naming(path):
+        load_strictly(net, state, f"RetinaFace ({backbone})")
+    return RetinaFaceDetector(for_inference(fuse_batch_norms(net), device=device), config=config)
+
+
+@lru_cache(maxsize=8)
+def anchors(height: int, width: int) -> Tensor:
+    """(n, 3) anchors of a picture in the network's order: level, row, column, size; x, y of the centre and size."""
+    levels = []
+    for stride, sizes in LEVELS:
+        y = (torch.arange(-(-height // stride)) + 0.5) * stride
+        x = (torch.arange(-(-width // stride)) + 0.5) * stride
+        y, x, size = torch.meshgrid(y, x, torch.tensor(sizes, dtype=torch.float32), indexing="ij")
+        levels.append(torch.stack((x, y, size), dim=-1).reshape(-1, 3))
+    return torch.cat(levels)
+
+
+def decode(anchors: Tensor, box_offsets: Tensor, landmark_offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Anchors (..., 3), offsets (..., 4) and (..., 10) -> boxes (..., 4) xyxy, landmarks (..., 5, 2), in pixels."""
+    centre, size = anchors[..., :2], anchors[..., 2:]
+    middle = centre + box_offsets[..., :2] * CENTRE_VARIANCE * size
+    half = size * torch.exp(box_offsets[..., 2:] * SIZE_VARIANCE) / 2
+    points = rearrange(landmark_offsets, "... (points xy) -> ... points xy", xy=2)
+    landmarks = centre[..., None, :] + points * CENTRE_VARIANCE * size[..., None, :]
+    return torch.cat((middle - half, middle + half), dim=-1), landmarks
+
+
+def fuse_batch_norms(net: nn.Module) -> nn.Module:
+    """The network in eval mode with each batch norm folded, in place, into the convolution right before it."""
+    for module in net.modules():
+        previous, name_before = None, ""
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+                setattr(module, name_before, fuse_conv_bn_eval(previous, child))
+                setattr(module, name, nn.Identity())
+            previous, name_before = child, name
+    return net
+
+
+def _to_network(picture: np.ndarray) -> np.ndarray:
+    """RGB of any picture dtype as float32 BGR, 0 to 255 minus the mean."""
+    bgr = picture[..., ::-1].astype(np.float32)
+    bgr *= np.float32(255 / WHITE[picture.dtype])
+    bgr -= MEAN_BGR
+    return bgr

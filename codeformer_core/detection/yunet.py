@@ -1,0 +1,50 @@
+"""YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..pictures.arrays import from_float, to_float
+from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .faces import Face
+
+
+class YuNetDetector:
+    """Finds faces with OpenCV's FaceDetectorYN, one picture at a time on the CPU; made for faces of 10 to 300 pixels.
+
+    Raises FileNotFoundError, or ValueError if the file is not a YuNet that this OpenCV can run.
+    """
+
+    def __init__(self, path: str | Path, *, config: DetectorConfig | None = None):
+        self.config = config or DetectorConfig()
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such file; give OpenCV Zoo's face_detection_yunet_*.onnx")
+        try:
+            self.net = cv2.FaceDetectorYN.create(str(path), "", (64, 64))
+            self.net.detect(np.zeros((64, 64, 3), np.uint8))  # another network's file fails only here
+        except cv2.error as error:
+            raise ValueError(
+                f"{path}: not a YuNet that OpenCV {cv2.__version__} can run; give OpenCV Zoo's "
+                "face_detection_yunet_2023mar.onnx (OpenCV 4) or face_detection_yunet_2026may.onnx (OpenCV 5)"
+            ) from error
+
+    def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
+        """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
+        config = config or self.config
+        self.net.setScoreThreshold(config.score_threshold)
+        self.net.setNMSThreshold(config.nms_threshold)
+        return [self._search(picture, i, config.short_side) for i, picture in enumerate(as_pictures(images))]
+
+    def _search(self, picture: np.ndarray, index: int, short_side: int | None) -> list[Face]:
+        size = search_size(picture, short_side)
+        scaled = from_float(to_float(scale_picture(picture, size)), np.dtype(np.uint8))
+        self.net.setInputSize((size[1], size[0]))
+        _, rows = self.net.detect(np.ascontiguousarray(scaled[..., ::-1]))  # BGR
+        if rows is None:
+            return []
+        # x, y, width, height, five points, score. OpenCV's "right eye" is the person's, on the left of the image.
+        boxes = np.hstack((rows[:, :2], rows[:, :2] + rows[:, 2:4]))
+        found = zip(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14], strict=True)
+        faces = [found_face(picture, size, box, landmarks, score, index) for box, landmarks, score in found]
+        return sorted(faces, key=lambda face: -face.score)

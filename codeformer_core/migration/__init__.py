@@ -1,0 +1,1 @@
+"""Other packs' workflows, rewritten with our nodes."""

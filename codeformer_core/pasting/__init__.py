@@ -1,0 +1,1 @@
+"""Out of the picture and back: alignment, masks, parsing, colours, paste-back."""

@@ -1,0 +1,71 @@
+"""Face parsing: masks that follow the face's outline, from ParseNet or BiSeNet (facexlib)."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..networks.state_dicts import CheckpointError, identify, load_strictly
+from ..pictures.arrays import to_network
+from ..weights.checkpoint import naming, read_state_dict
+from .masks import soften_parsing
+
+SIZE = 512  # both nets were trained on faces of this side
+
+# Classes (of 19) that do not belong to the face: background, hat, necklace, neck and cloth, in each net's order.
+NOT_FACE = {"ParseNet face parser": (0, 14, 16, 17, 18), "BiSeNet face parser": (0, 14, 15, 16, 18)}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FaceParser:
+    """A parsing net with its own classes and input range."""
+
+    def __init__(self, net: nn.Module, kind: str):
+        self.net = net
+        self.kind = kind
+
+    @torch.inference_mode()
+    def masks(self, faces: np.ndarray) -> np.ndarray:
+        """Soft masks (b, s, s) float32 of aligned faces (b, s, s, 3), float32 RGB in [0, 1]."""
+        weight = next(self.net.parameters())
+        x = to_network(faces, weight.device, weight.dtype)
+        x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
+        if self.kind == "BiSeNet face parser":
+            mean, std = (torch.tensor(v).to(x).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+            x = ((x + 1) / 2 - mean) / std
+        classes = self.net(x)[0].argmax(1).cpu().numpy()  # (b, 512, 512)
+        soft = [soften_parsing(~np.isin(c, NOT_FACE[self.kind])) for c in classes]
+        size = faces.shape[1]
+        return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in soft])
+
+
+def load_parser(
+    name_or_path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    accept_license: bool = False,
+    offline: bool = False,
+) -> FaceParser:
+    """A parser by published name (`parsenet`, `bisenet`, downloaded with `fetch_published`) or from a file.
+
+    Raises CheckpointError if the file holds something else.
+    """
+    from ..facexlib_nets import build_bisenet, build_parsenet
+    from ..weights.download import fetch_published
+    from ..weights.published import PUBLISHED
+
+    known = PUBLISHED.get(str(name_or_path))
+    path = Path(name_or_path)
+    if known is not None and known.kind == "parsing":
+        path = fetch_published(known, accept_license=accept_license, offline=offline)
+    state, _ = read_state_dict(path)
+    kind = identify(state)
+    if kind not in NOT_FACE:
+        raise CheckpointError(f"{path}: holds a {kind}, expected a face parser (facexlib's ParseNet or BiSeNet)")
+    net = build_parsenet() if kind == "ParseNet face parser" else build_bisenet()
+    with naming(path):
+        load_strictly(net, state, kind)
+    return FaceParser(net.to(device).eval().requires_grad_(False), kind)

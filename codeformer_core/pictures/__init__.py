@@ -1,0 +1,1 @@
+"""Pictures: arrays, files, codecs, folders, degradation."""

@@ -1,0 +1,1 @@
+"""Weights as files: checkpoints, what is published, downloads."""

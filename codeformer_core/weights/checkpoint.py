@@ -1,0 +1,210 @@
+"""Checkpoint files: reading without running code, networks from them, writing safetensors."""
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..networks.codeformer import CodeFormer
+from ..networks.config import CodeFormerConfig, VQConfig, codeformer_config, config_to_json, vq_config
+from ..networks.state_dicts import CheckpointError, identify, unwrap
+from ..networks.vqgan import VQAutoEncoder
+from ..whole_files import whole_file
+
+CONFIG_KEY = "codeformer_config"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint file holds."""
+
+    path: Path
+    kind: str  # a name of SIGNATURES, or "network of an unknown kind"
+    config: CodeFormerConfig | VQConfig | None  # for CodeFormer and VQ autoencoders
+    tensors: int
+    parameters: int
+    dtypes: tuple[str, ...]
+    metadata: dict[str, str]
+    problem: str  # why it does not load as that kind; empty if it does, or for other networks
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def load_codeformer(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> CodeFormer:
+    """A CodeFormer for inference from a .safetensors or .pth file: in eval mode, without gradients, channels last.
+
+    Sizes come from the parameters' shapes and, where there is one, from the config in the file's metadata. `dtype` None
+    is float32. Raises FileNotFoundError, or CheckpointError if the file is damaged or holds another network.
+    """
+    state, metadata = read_state_dict(path)
+    with naming(path):
+        net = CodeFormer.from_state_dict(state, known_config(metadata))
+    return for_inference(net, device=device, dtype=dtype)
+
+
+def load_vq_autoencoder(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> VQAutoEncoder:
+    """As `load_codeformer`, for the autoencoder of stage I; takes the one out of a CodeFormer checkpoint too."""
+    state, metadata = read_state_dict(path)
+    with naming(path):
+        known = known_config(metadata)
+        if identify(state) == "CodeFormer":
+            known = asdict(codeformer_config(state, known).vq)
+            state = {k: v for k, v in state.items() if k.startswith(("encoder.", "quantize.", "generator."))}
+        net = VQAutoEncoder.from_state_dict(state, known)
+    return for_inference(net, device=device, dtype=dtype)
+
+
+def for_inference(net: Net, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Net:
+    """The network on a device, channels last (faster convolutions on CPUs and GPUs), fixed."""
+    net = net.to(device=device, dtype=dtype or torch.float32)
+    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return net.eval().requires_grad_(False)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Puts the file's name in front of a CheckpointError."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a .safetensors, .pth, .pt or .ckpt file, unwrapped, on the CPU, and its safetensors metadata.
+
+    Both formats are memory-mapped where they can be. Pickles are read with weights_only, so no code of theirs is run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .safetensors or .pth file")
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path}: is empty; fetch it again")
+    metadata: dict[str, str] = {}
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+            content: Any = load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); fetch it again") from error
+    else:
+        content = _read_pickle(path)
+    with naming(path):
+        return unwrap(content), metadata
+
+
+def _read_pickle(path: Path) -> Any:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[8:10] == b'{"':  # after the length of its header
+        raise CheckpointError(f"{path}: is a safetensors file by another name; rename it to {path.stem}.safetensors")
+    zipped = zipfile.is_zipfile(path)
+    if not zipped and not head.startswith(b"\x80"):  # with which every binary pickle begins
+        raise CheckpointError(
+            f"{path}: not a PyTorch checkpoint, or a damaged one (begins with {head!r}); fetch it again"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        if refused := re.search(r"Unsupported (?:global: GLOBAL |class |operand )\S+", str(error)):
+            raise CheckpointError(
+                f"{path}: refused, since this pickle could run code besides holding tensors ({refused[0]}); "
+                "get the checkpoint as .safetensors, or from a source that you trust and re-save its state dict"
+            ) from error
+        raise CheckpointError(f"{path}: not a PyTorch checkpoint, or a damaged one; fetch it again") from error
+    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({reason}); fetch it again") from error
+
+
+def known_config(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The config that a file's metadata holds, as a dict; empty if there is none."""
+    try:
+        known = json.loads(metadata.get(CONFIG_KEY, "{}"))
+    except ValueError:
+        known = None
+    if not isinstance(known, dict) or not isinstance(known.get("vq", {}), dict):
+        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}")
+    return known
+
+
+def read_config(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> CodeFormerConfig | VQConfig | None:
+    """The config of a CodeFormer or VQ autoencoder state dict with its metadata; None for another network."""
+    read = {"CodeFormer": codeformer_config, "VQ autoencoder": vq_config}.get(identify(state))
+    return None if read is None else read(state, known_config(metadata))
+
+
+def checkpoint_info(path: str | Path) -> CheckpointInfo:
+    """What a checkpoint file holds, whatever network it is of."""
+    state, metadata = read_state_dict(path)
+    with naming(path):
+        config = read_config(state, metadata)
+    try:
+        build(state, metadata)
+        problem = ""
+    except CheckpointError as error:
+        problem = str(error)
+    return CheckpointInfo(
+        path=Path(path),
+        kind=identify(state),
+        config=config,
+        tensors=len(state),
+        parameters=sum(t.numel() for t in state.values()),
+        dtypes=tuple(sorted({str(t.dtype).removeprefix("torch.") for t in state.values()})),
+        metadata=metadata,
+        problem=problem,
+    )
+
+
+def build(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> CodeFormer | VQAutoEncoder | None:
+    """The network of a state dict with its metadata, sharing its tensors; None if it is neither of the two."""
+    kinds = {"CodeFormer": CodeFormer, "VQ autoencoder": VQAutoEncoder}
+    cls = kinds.get(identify(state))
+    return None if cls is None else cls.from_state_dict(state, known_config(metadata))
+
+
+def save_checkpoint(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    config: CodeFormerConfig | VQConfig | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors as safetensors, with the config and any facts (str to str) in the metadata; whole or not at all."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: checkpoints are written as .safetensors; choose a name that ends so")
+    metadata = {"format": "pt", **(facts or {})}
+    if config is not None:
+        metadata[CONFIG_KEY] = config_to_json(config)
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}  # none share their memory
+    with whole_file(path) as unfinished:
+        try:
+            save_file(tensors, unfinished, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def convert(source: str | Path, target: str | Path) -> CheckpointInfo:
+    """Rewrite a checkpoint as safetensors with its config in the metadata; float values are kept as they are."""
+    state, metadata = read_state_dict(source)
+    with naming(source):
+        net = build(state, metadata)  # a damaged file is found out before anything is written
+    facts = {k: v for k, v in metadata.items() if k not in ("format", CONFIG_KEY)}
+    save_checkpoint(target, state, None if net is None else net.config, facts)
+    return checkpoint_info(target)

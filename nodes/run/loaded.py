@@ -1,0 +1,204 @@
+"""Networks in ComfyUI's hands: read once, on its devices, in the memory that it gives."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
+from .progress import stop_if_interrupted
+
+# Bytes of activations at the peak for a pixel of a face, a channel of the network's width and a byte of its dtype.
+# Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on a GPU.
+ACTIVATIONS = 12.0
+MOST_FACES = 8  # at once through the network
+DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """A CodeFormer network under ComfyUI's memory management, and how it is meant to be used."""
+
+    patcher: ModelPatcher
+    usage: Any  # codeformer_core.models.Usage
+
+    @property
+    def net(self) -> Any:
+        """The network, a codeformer_core.CodeFormer."""
+        return self.patcher.model
+
+    def restorer(self, detector: "LoadedDetector | None" = None, *, colour_match: str, **settings: Any) -> Any:
+        """The core's pipeline; `settings` are `RestoreConfig`'s, and what this kind of model needs is set besides."""
+        from ...codeformer_core.restorer import FaceRestorer, RestoreConfig
+
+        usage = self.usage
+        match: Any = usage.colour_match if colour_match == "auto" else colour_match
+        config = RestoreConfig(adain=usage.adain, keep_grey=usage.keep_grey, colour_match=match, **settings)
+        return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
+
+    def restore_at(
+        self, weights: Sequence[float], restorer: Any, faces: Sequence[Any], progress: Callable[[int, int], None]
+    ) -> list[list[Any]]:
+        """`restorer.restore_at` on the device, as many faces at a time as its memory takes."""
+        todo = sum(not face.note for face in faces)
+        if not todo:
+            return restorer.restore_at(weights, faces)
+        if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
+            logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
+        with self._on_device(todo) as at_once:
+            batched = type(restorer)(self.net, config=replace(restorer.config, batch_size=at_once))
+            return batched.restore_at(weights, faces, progress=progress)
+
+    @contextmanager
+    def _on_device(self, todo: int) -> Iterator[int]:
+        """Weights on the device; how many faces fit at once; an interrupt stops the network between blocks.
+
+        One at a time on a CPU, where more gain nothing (bench/README.md).
+        """
+        vq, dtype, device = self.net.config.vq, next(self.net.parameters()).dtype, self.patcher.load_device
+        each = int(ACTIVATIONS * vq.image_size**2 * vq.width * dtype.itemsize)
+        at_once = 1 if mm.is_device_cpu(device) else min(todo, MOST_FACES)
+        with _loaded(self.patcher, at_once * each, f"one face of {vq.image_size} px", "start ComfyUI with --fp16-vae"):
+            at_once = int(min(max(mm.get_free_memory(device) // each, 1), at_once))
+            blocks = [*self.net.encoder.blocks, *self.net.ft_layers, *self.net.generator.blocks]
+            hooks = [block.register_forward_pre_hook(stop_if_interrupted) for block in blocks]
+            try:
+                yield at_once
+            finally:
+                for hook in hooks:
+                    hook.remove()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedParser:
+    """A face parsing net, for masks that follow the face."""
+
+    parser: Any  # codeformer_core.parsing.FaceParser
+    patcher: ModelPatcher
+
+    def masks(self, faces: Any) -> Any:
+        """As the core's parsers give them; loaded anew if ComfyUI has needed its memory since."""
+        stop_if_interrupted()
+        with _loaded(self.patcher, PARSING * 2**20, "parsing a face", "choose no parser"):
+            return self.parser.masks(faces)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedDetector:
+    """A face detector with its settings, and perhaps a parsing net."""
+
+    detector: Any  # codeformer_core.detection.Detector
+    config: Any  # codeformer_core.detection.DetectorConfig
+    patcher: ModelPatcher | None  # of the detector; YuNet has none, it runs in OpenCV
+    parser: Any  # LoadedParser, or None
+
+    def detect(self, images: Any, config: Any = None) -> Any:
+        """The faces of each picture of a list, as the core's detectors give them."""
+        config = config or self.config
+        if self.patcher is None:
+            return self.detector.detect(images, config)
+        needed = int(DETECTING * 2**20 * (config.short_side / 640) ** 2)
+        with _loaded(self.patcher, needed, f"a picture at short_side {config.short_side}", "lower short_side"):
+            return self.detector.detect(images, config)
+
+
+@contextmanager
+def _loaded(patcher: ModelPatcher, memory: int, what: str, remedy: str) -> Iterator[None]:
+    """A network whole on its device, with `memory` bytes free besides if possible.
+
+    If that is too little after all, ComfyUI's own exception names what did not fit, and the remedy.
+    """
+    mm.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:  # of this type ComfyUI knows that all models are to be unloaded
+        raise torch.cuda.OutOfMemoryError(
+            f"{what} does not fit into the memory of {patcher.load_device}, of which it needs about "
+            f"{memory / 2**20:.0f} MiB besides the weights: close what else uses it, {remedy}, "
+            "or start ComfyUI with --cpu"
+        ) from error
+
+
+def load_model(name: str, accept_license: bool = False) -> LoadedModel:
+    """The model of a loader's choice; read from its file only when that has changed."""
+    path, device = model_file(name, accept_license), mm.get_torch_device()
+    return _model(MODELS.get(name), path, stamp(path), device, compute_dtype(device))
+
+
+def load_detector(
+    name: str, accept_license: bool = False, *, parser_name: str = "none", **settings: Any
+) -> LoadedDetector:
+    """The detector of a loader's choice, and its parsing net if one is chosen; `settings` are `DetectorConfig`'s."""
+    from ...codeformer_core.detection.detector import DetectorConfig
+
+    config, device = DetectorConfig(**settings), mm.get_torch_device()
+    path = detector_file(name, accept_license)
+    detector, patcher = _detector(path, stamp(path), device)
+    parser = None
+    if parser_name != "none":
+        path = parser_file(parser_name, accept_license)
+        parser = _parser(path, stamp(path), device)
+    return LoadedDetector(detector=detector, config=config, patcher=patcher, parser=parser)
+
+
+def default_model() -> LoadedModel:
+    """What nodes without a loader use: the official weights if they are installed, or else the bundled model."""
+    return load_model(default_model_name())
+
+
+def default_detector() -> LoadedDetector:
+    """The bundled detector with its usual settings."""
+    return load_detector(next(iter(DETECTORS)))
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """float32, unless ComfyUI was started with a half precision for VAEs, which these networks are closest to."""
+    dtype = mm.vae_dtype(device, [])
+    return dtype if dtype in (torch.float16, torch.bfloat16) else torch.float32
+
+
+# One of each is kept besides those that ComfyUI's own cache of outputs holds, for nodes without a loader.
+
+
+@lru_cache(maxsize=1)
+def _model(
+    core_name: str | None, path: Path, mark: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> LoadedModel:
+    from ...codeformer_core.models import model_usage
+    from ...codeformer_core.weights.checkpoint import load_codeformer
+
+    logger.info("loading %s", path)
+    usage = model_usage(core_name or str(path), path)
+    return LoadedModel(patcher=_patcher(load_codeformer(path, dtype=dtype), device), usage=usage)
+
+
+@lru_cache(maxsize=1)
+def _detector(path: Path, mark: tuple[int, int], device: torch.device) -> tuple[Any, ModelPatcher | None]:
+    from ...codeformer_core.detection.load import load_detector
+
+    logger.info("loading %s", path)
+    detector: Any = load_detector(path)
+    net = getattr(detector, "net", None)
+    return detector, _patcher(net, device) if isinstance(net, torch.nn.Module) else None
+
+
+@lru_cache(maxsize=1)
+def _parser(path: Path, mark: tuple[int, int], device: torch.device) -> LoadedParser:
+    from ...codeformer_core.pasting.parsing import load_parser
+
+    logger.info("loading %s", path)
+    parser = load_parser(path)
+    return LoadedParser(parser=parser, patcher=_patcher(parser.net, device))
+
+
+def _patcher(net: torch.nn.Module, device: torch.device) -> ModelPatcher:
+    return ModelPatcher(net, load_device=device, offload_device=mm.unet_offload_device())

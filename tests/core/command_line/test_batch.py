@@ -1,0 +1,403 @@
+"""Files in, files out, with a detector that finds one face where a picture is bright, so that no test waits for one."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from codeformer_core.command_line import batch
+from codeformer_core.command_line.batch import BatchConfig, Outcome, find_jobs, is_done, restore_files
+from codeformer_core.detection.detector import as_pictures
+from codeformer_core.detection.faces import Face
+from codeformer_core.pasting.alignment import template
+from codeformer_core.pictures import files
+from codeformer_core.pictures.files import read_picture
+from codeformer_core.restorer import FaceRestorer, RestoreConfig
+
+SIZE = 96  # of the pictures; the face is the 64 pixels in the middle, as large as the network's crop
+
+
+class MiddleDetector:
+    """One face in the middle of every picture that is not dark."""
+
+    def __init__(self):
+        self.pictures = 0
+
+    def detect(self, images, config=None) -> list[list[Face]]:
+        pictures = as_pictures(images)
+        self.pictures += len(pictures)
+        face = Face(box=np.array([16, 16, 80, 80]), landmarks=template(64) + 16, score=0.987654)
+        return [[face] if picture.max() > 20 else [] for picture in pictures]
+
+
+def pixels(seed: int = 0, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(60, 200, (size, size, 3), dtype=np.uint8)
+
+
+def save(path: Path, image: np.ndarray | None = None, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels() if image is None else image).save(path, **options)
+    return path
+
+
+DARK = np.zeros((SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.fixture
+def detector() -> MiddleDetector:
+    return MiddleDetector()
+
+
+@pytest.fixture
+def run(tmp_path, tiny_net, detector):
+    """Restore inputs into tmp_path/out as the command line does; returns what was said about those that were done."""
+
+    def run(
+        *inputs: Path, w: float = 0.5, upscale: int = 1, suffix: str | None = None, **options
+    ) -> dict[str, Outcome]:
+        restorer = FaceRestorer(tiny_net, detector, RestoreConfig(w=w, upscale=upscale))
+        config = BatchConfig(
+            out=tmp_path / "out", settings={"w": w, "upscale": upscale, "format": suffix}, suffix=suffix, **options
+        )
+        jobs, _ = find_jobs(inputs, config.out)
+        todo = [job for job in jobs if config.overwrite or not is_done(job, config)]
+        return {o.job.relative.as_posix(): o for o in restore_files(todo, restorer, config)}
+
+    return run
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def files_below(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_folders_are_kept_and_the_report_says_what_was_done(tmp_path, run):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "sub" / "b.jpg")
+    outcomes = run(tmp_path / "in")
+    assert [o.message for o in outcomes.values()] == ["1 face restored"] * 2
+    assert files_below(tmp_path / "out") == {"a.png", "a.png.json", "sub/b.jpg", "sub/b.jpg.json"}
+    report = report_of(tmp_path / "out" / "a.png.json")
+    (face,) = report["faces"]
+    assert report["output"] == "a.png"
+    assert report["size"] == [SIZE, SIZE]
+    assert (face["box"], face["score"], face["w"], face["restored"]) == ([16, 16, 80, 80], 0.9877, 0.5, True)
+    np.testing.assert_allclose(face["landmarks"], template(64) + 16, atol=0.01)
+    np.testing.assert_allclose(face["affine"], [[1, 0, -16], [0, 1, -16]], atol=1e-3)
+    assert 1 / 24 <= face["codes_confidence"] <= 1  # 24 codes: the surest is at least as sure as a guess
+    changed = (read_picture(tmp_path / "out" / "a.png").rgb != pixels()).any(-1)
+    assert changed[32:64, 32:64].mean() > 0.9
+    assert not changed[:16].any()
+    assert not changed[:, 80:].any()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.tif", "a.bmp"])
+def test_a_picture_without_a_face_comes_out_byte_for_byte(tmp_path, run, name):
+    source = save(tmp_path / name, DARK)
+    assert run(source)[name].message == "no face found, left unchanged"
+    assert (tmp_path / "out" / name).read_bytes() == source.read_bytes()
+    assert report_of(tmp_path / "out" / f"{name}.json")["faces"] == []
+    assert run(source) == {}
+
+
+def test_what_is_done_is_done_again_when_something_changes(tmp_path, run):
+    source, mask = save(tmp_path / "a.png"), save(tmp_path / "mask.png", np.full((SIZE, SIZE), 255, np.uint8))
+    other = save(tmp_path / "other" / "mask.png", np.full((SIZE, SIZE), 255, np.uint8))
+    shutil.copystat(mask, other)
+    assert len(run(source, mask=mask)) == 1
+    assert run(source, mask=mask) == {}
+    assert run(source, mask=other) == {}  # the same file elsewhere
+    assert len(run(source, mask=mask, w=0.7)) == 1
+    assert len(run(source, mask=mask)) == 1  # the result of w = 0.7 is not taken for that of 0.5
+    save(mask, np.full((SIZE, SIZE), 0, np.uint8))
+    assert len(run(source, mask=mask)) == 1
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png").rgb, pixels())
+    assert len(run(source)) == 1
+    assert len(run(source, overwrite=True)) == 1
+    assert run(source) == {}
+    save(source, pixels(1))
+    assert len(run(source)) == 1
+    os.utime(source, (1, 1))  # as an editor does that saves as many bytes
+    assert len(run(source)) == 1
+    (tmp_path / "out" / "a.png").unlink()
+    assert len(run(source)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"output": 3, "inputs": {}}'])
+def test_a_report_that_is_not_ours_is_no_reason_to_skip(tmp_path, run, content):
+    source = save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png.json").write_bytes(content)
+    assert run(source)["a.png"].restored == 1
+    assert run(source) == {}
+
+
+def test_a_damaged_file_in_the_middle_stops_nobody(tmp_path, run):
+    for name in ("1.png", "3.png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "2.png").write_bytes(b"no picture")
+    whole = save(tmp_path / "whole.png").read_bytes()
+    (tmp_path / "in" / "4.png").write_bytes(whole[: len(whole) // 2])
+    for tried in ({"1.png", "2.png", "3.png", "4.png"}, {"2.png", "4.png"}):  # the damaged ones are tried again
+        outcomes = run(tmp_path / "in")
+        assert set(outcomes) == tried
+        failed = {name: o.message for name, o in outcomes.items() if o.failed}
+        assert set(failed) == {"2.png", "4.png"}
+        assert all(str(tmp_path / "in" / name) in message for name, message in failed.items())
+        assert files_below(tmp_path / "out") == {"1.png", "1.png.json", "3.png", "3.png.json"}
+
+
+def test_pictures_share_network_batches_across_chunks(tmp_path, run, detector, monkeypatch):
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 2 * SIZE**2)
+    for i in range(5):
+        save(tmp_path / "in" / f"{i}.png", pixels(i) if i != 2 else DARK)
+    outcomes = run(tmp_path / "in")
+    assert [o.restored for o in outcomes.values()] == [1, 1, 0, 1, 1]
+    assert detector.pictures == 5
+    for i in (0, 1, 3, 4):  # each got its own face back
+        alone = run(tmp_path / "in" / f"{i}.png", overwrite=True)
+        assert alone[f"{i}.png"].restored == 1
+        difference = read_picture(tmp_path / "out" / f"{i}.png").rgb[:16] != pixels(i)[:16]
+        assert not difference.any()
+
+
+def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny_net, detector):
+    for i in range(4):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    restorer = FaceRestorer(tiny_net, detector, RestoreConfig(batch_size=2))
+    jobs, _ = find_jobs([tmp_path / "in"], tmp_path / "out")
+    outcomes = restore_files(jobs, restorer, BatchConfig(out=tmp_path / "out"))
+    for _ in range(2):
+        next(outcomes)
+    assert detector.pictures == 2
+    assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
+
+
+def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):
+    save(tmp_path / "in" / "a.gif")
+    save(tmp_path / "in" / "a.png", pixels(1))
+    save(tmp_path / "in" / "a.jpg")
+    outcomes = run(tmp_path / "in", save_crops=True)
+    assert {name for name, o in outcomes.items() if o.failed} == {"a.png"}
+    assert "a.gif" in outcomes["a.png"].message
+    assert (tmp_path / "out" / "a.jpg").is_file()
+    assert {p.name for p in (tmp_path / "out").glob("*_faces")} == {"a.gif_faces", "a.jpg_faces"}
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    again = run(tmp_path / "in", save_crops=True)
+    assert set(again) == {"a.png"}
+    assert again["a.png"].failed
+    assert (tmp_path / "out" / "a.png").read_bytes() == before
+
+
+def test_no_original_and_no_other_file_is_overwritten(tmp_path, run, detector):
+    for name in ("a.png", "sub/a.png", "b.gif", "b.png"):
+        save(tmp_path / "out" / name)  # the inputs lie in the output folder
+    files = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    for overwrite in (False, True):
+        outcomes = run(tmp_path / "out", overwrite=overwrite)
+        assert [o.failed for o in outcomes.values()] == [True] * 4
+        assert "would overwrite the input" in outcomes["b.gif"].message
+    (outcome,) = run(tmp_path / "out" / "sub").values()  # its result would be out/a.png
+    assert outcome.failed
+    assert "--overwrite" in outcome.message
+    assert detector.pictures == 0  # found out before any work was put into them
+    assert {p: p.read_bytes() for p in files} == files
+    assert run(tmp_path / "out" / "sub", overwrite=True)["a.png"].restored == 1
+    assert run(tmp_path / "out" / "sub") == {}  # from now on it is ours
+
+
+def test_an_earlier_result_of_another_format_may_be_replaced(tmp_path, run):
+    source = save(tmp_path / "a.png")
+    for suffix, name in (("jpg", "a.jpg"), (None, "a.png"), (".JPG", "a.JPG"), ("jpg", "a.jpg")):
+        assert run(source, suffix=suffix)["a.png"].restored == 1
+        assert report_of(tmp_path / "out" / "a.png.json")["output"] == name
+
+
+@pytest.mark.parametrize("suffix", ["", "gif", "doc", ".x/y", "PNG.exe"])
+def test_a_format_that_is_not_written_is_refused_at_once(tmp_path, suffix):
+    with pytest.raises(ValueError, match=r"use one of \.png"):
+        BatchConfig(out=tmp_path, suffix=suffix)
+
+
+@pytest.mark.parametrize("step", ["write_picture", "_write_crops", "face_report", "write_report"])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device", "out")])
+def test_an_interrupted_run_leaves_whole_files_and_is_gone_on_with(tmp_path, run, monkeypatch, step, stop):
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 1)
+    for i in range(4):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    run(tmp_path / "in" / "2.png", w=0.1, save_crops=True)  # an older result, half replaced when it stops
+    original, calls = getattr(batch, step), []
+
+    def stopping(*args):
+        calls.append(args)
+        if len(calls) == {"write_picture": 7, "write_report": 6}.get(step, 3):  # a step of 2.png
+            raise stop
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, step, stopping)
+        with pytest.raises(type(stop)):
+            run(tmp_path / "in", save_crops=True)
+    assert not list((tmp_path / "out").rglob("*.part"))
+    for path in (tmp_path / "out").rglob("*.png"):
+        read_picture(path)
+    assert set(run(tmp_path / "in", save_crops=True)) == {"2.png", "3.png"}
+    assert {f"{i}.png" for i in range(4)} <= files_below(tmp_path / "out")
+    assert run(tmp_path / "in", save_crops=True) == {}
+
+
+def test_a_half_replaced_result_is_not_taken_for_the_old_one(tmp_path, run, monkeypatch):
+    source = save(tmp_path / "a.png")
+    run(source, w=0.0)
+    old = (tmp_path / "out" / "a.png").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "face_report", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(source, w=1.0)
+    assert (tmp_path / "out" / "a.png").read_bytes() != old
+    assert len(run(source, w=0.0)) == 1
+    assert (tmp_path / "out" / "a.png").read_bytes() == old
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, run, monkeypatch):
+    source = save(tmp_path / "a.png")
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(files.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="make room") as info:
+        run(source)
+    assert info.value.filename == str(tmp_path / "out" / "a.png")
+    assert files_below(tmp_path / "out") == {"a.png.json"}
+    monkeypatch.undo()
+    assert run(source)["a.png"].restored == 1
+
+
+def test_upscale_and_format(tmp_path, run):
+    source = save(tmp_path / "a.png")
+    run(source, upscale=2, suffix="jpg")
+    with Image.open(tmp_path / "out" / "a.jpg") as image:
+        assert (image.size, image.format) == ((2 * SIZE, 2 * SIZE), "JPEG")
+    report = report_of(tmp_path / "out" / "a.png.json")
+    assert (report["output"], report["size"]) == ("a.jpg", [2 * SIZE, 2 * SIZE])
+    run(save(tmp_path / "dark.png", DARK), upscale=2)
+    assert read_picture(tmp_path / "out" / "dark.png").rgb.shape == (2 * SIZE, 2 * SIZE, 3)
+
+
+def oriented(path: Path):
+    exif = Image.Exif()
+    exif[files.ORIENTATION] = 6
+    wide = np.ascontiguousarray(pixels()[:80])
+    save(path, wide, exif=exif, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+
+
+MODES = {
+    "L.png": lambda path: save(path, pixels()[..., 0]),
+    "RGBA.png": lambda path: save(path, np.dstack([pixels(), pixels(1)[..., 0]])),
+    "deep.png": lambda path: cv2.imwrite(str(path), pixels().astype(np.uint16) * 257),
+    "deep.tif": lambda path: cv2.imwrite(str(path), pixels().astype(np.uint16) * 257),
+    "cmyk.jpg": lambda path: Image.fromarray(pixels()).convert("CMYK").save(path),
+    "turned.jpg": oriented,
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_pictures_of_any_mode_keep_it(tmp_path, run, name):
+    MODES[name](tmp_path / name)
+    before = read_picture(tmp_path / name)
+    assert run(tmp_path / name)[name].restored == 1
+    after = read_picture(tmp_path / "out" / name)
+    assert (after.rgb.shape, after.rgb.dtype) == (before.rgb.shape, before.rgb.dtype)
+    assert (after.single_channel, after.icc_profile) == (before.single_channel, before.icc_profile)
+    assert (after.alpha is None) == (before.alpha is None)
+    if after.alpha is not None and before.alpha is not None:
+        assert np.array_equal(after.alpha, before.alpha)
+    if name == "turned.jpg":
+        assert after.rgb.shape == (SIZE, 80, 3)
+        assert report_of(tmp_path / "out" / f"{name}.json")["size"] == [80, SIZE]
+
+
+@pytest.mark.parametrize("size", [40, 64, 100])
+def test_aligned_faces_of_any_size_are_replaced_whole(tmp_path, run, detector, size):
+    source = save(tmp_path / "face.png", pixels(size=size))
+    assert run(source, aligned=True)["face.png"].restored == 1
+    result = read_picture(tmp_path / "out" / "face.png").rgb
+    assert result.shape == (size, size, 3)
+    assert (result != pixels(size=size)).any(-1).mean() > 0.9
+    assert report_of(tmp_path / "out" / "face.png.json")["faces"][0]["box"] == [0, 0, size, size]
+    assert detector.pictures == 0
+
+
+def test_aligned_faces_are_square(tmp_path, run):
+    save(tmp_path / "in" / "wide.png", np.ascontiguousarray(pixels()[:50]))
+    save(tmp_path / "in" / "x.png")
+    outcomes = run(tmp_path / "in", aligned=True)
+    assert outcomes["x.png"].restored == 1
+    assert outcomes["wide.png"].message == f"{tmp_path / 'in' / 'wide.png'}: aligned faces are square; " + (
+        "restore it without --aligned"
+    )
+
+
+def test_crops_are_those_of_this_run(tmp_path, run):
+    source = save(tmp_path / "a.png")
+    folder = tmp_path / "out" / "a.png_faces"
+    run(source, save_crops=True)
+    assert files_below(folder) == {"00_before.png", "00_after.png"}
+    before = read_picture(folder / "00_before.png").rgb
+    assert np.abs(before.astype(int) - pixels()[16:80, 16:80]).max() <= 2
+    assert (read_picture(folder / "00_after.png").rgb != before).mean() > 0.5
+    save(folder / "05_after.png")
+    (folder / "my notes.txt").touch()
+    save(source, DARK)
+    run(source, save_crops=True)
+    assert files_below(folder) == {"my notes.txt"}
+
+
+def test_mask_and_background_as_file_and_as_folder(tmp_path, run):
+    source = save(tmp_path / "in" / "sub" / "a.png")
+    left = np.zeros((SIZE, SIZE), np.uint8)
+    left[:, : SIZE // 2] = 255
+    background = np.full((2 * SIZE, 2 * SIZE, 3), 77, np.uint8)
+    run(
+        source,
+        upscale=2,
+        mask=save(tmp_path / "mask.png", left),
+        background=save(tmp_path / "large.png", background),
+    )
+    from_files = read_picture(tmp_path / "out" / "a.png").rgb
+    assert (from_files[:, SIZE + 2 :] == 77).all()
+    assert (from_files[40:150, 50 : SIZE - 2] != 77).any(-1).mean() > 0.9
+    save(tmp_path / "masks" / "sub" / "a.bmp", left)
+    (tmp_path / "masks" / "sub" / "a.aaa").write_text("a caption")
+    save(tmp_path / "large" / "sub" / "a.png", background)
+    outcomes = run(tmp_path / "in", upscale=2, mask=tmp_path / "masks", background=tmp_path / "large")
+    assert not outcomes["sub/a.png"].failed
+    assert np.array_equal(read_picture(tmp_path / "out" / "sub" / "a.png").rgb, from_files)
+
+
+@pytest.mark.parametrize("kind", ["mask", "background"])
+def test_a_mask_or_background_that_does_not_fit_names_both_files(tmp_path, run, kind):
+    source = save(tmp_path / "a.png")
+    small = save(tmp_path / "small.png", pixels(size=50))
+    message = run(source, **{kind: small})["a.png"].message
+    assert str(small) in message
+    assert str(source) in message
+    assert f"50 x 50, must be {SIZE} x {SIZE}" in message
+    (tmp_path / "empty").mkdir()
+    outcome = run(source, **{kind: tmp_path / "empty"})["a.png"]
+    assert outcome.failed
+    assert str(tmp_path / "empty" / "a.png") in outcome.message
+    assert not (tmp_path / "out").exists()

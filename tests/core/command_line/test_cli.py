@@ -1,0 +1,431 @@
+"""The command line as a stranger uses it: in process, with a tiny checkpoint and the bundled detector."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from codeformer_core import whole_files
+from codeformer_core.command_line import batch
+from codeformer_core.command_line.arguments import LEVELS
+from codeformer_core.command_line.cli import main
+from codeformer_core.detection import detector
+from codeformer_core.detection import load as loading
+from codeformer_core.restorer import FaceRestorer
+from codeformer_core.weights import checkpoint
+from codeformer_core.weights.checkpoint import save_checkpoint
+
+HEAD = np.ascontiguousarray(astronaut()[:224, 112:336])
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path_factory, monkeypatch):
+    """Weights elsewhere than the user's."""
+    monkeypatch.setenv("CODEFORMER_HOME", str(tmp_path_factory.getbasetemp() / "weights"))
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("CODEFORMER_ACCEPT_LICENSE", "CODEFORMER_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def model(tiny_config, tiny_net, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(path, tiny_net.state_dict(), tiny_config)
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def detector_loaded_once():
+    """The bundled detector, shared by all runs with the default settings."""
+    original = loading.load_detector
+    loaded = original()
+    default = detector.DetectorConfig()
+
+    def load(name="retinaface_mobile0.25", *, config=default, **options):
+        bundled = name == "retinaface_mobile0.25" and config == default
+        return loaded if bundled else original(name, config=config, **options)
+
+    loading.load_detector = load
+    yield
+    loading.load_detector = original
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """The current folder, with in/face.png, in/sub/face.jpg and in/plain.png."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    Image.fromarray(HEAD).save("in/face.png")
+    Image.fromarray(HEAD).save("in/sub/face.jpg", quality=95)
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("in/plain.png")
+    return tmp_path
+
+
+@pytest.fixture
+def codeformer(here, capsys, monkeypatch):
+    """Runs a command; gives the exit code, standard output, and the lines on standard error."""
+
+    def codeformer(*arguments: str | Path) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr("logging.root.handlers", [])  # as in a new process; pytest's own would be in the way
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code if isinstance(stop.code, int) else 1
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err.splitlines()
+
+    return codeformer
+
+
+@pytest.fixture
+def restore(codeformer, model):
+    return lambda *arguments: codeformer("restore", *arguments, *([] if "--model" in arguments else ["--model", model]))
+
+
+def below(folder: str) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def test_a_folder_of_photographs_from_first_to_second_run(restore):
+    code, out, err = restore("in", "-o", "out")
+    assert (code, out) == (0, "")
+    assert err == [
+        "3 pictures to restore with tiny.safetensors, w = 0.5",
+        "face.png: 1 face restored",
+        "plain.png: no face found, left unchanged",
+        "sub/face.jpg: 1 face restored",
+        "3 of 3 pictures done, 2 faces restored, in out",
+    ]
+    names = {"face.png", "plain.png", "sub/face.jpg"}
+    assert below("out") == names | {f"{name}.json" for name in names}
+    assert Path("out/plain.png").read_bytes() == Path("in/plain.png").read_bytes()
+    (face,) = json.loads(Path("out/face.png.json").read_text())["faces"]
+    assert set(face) == {"box", "landmarks", "score", "affine", "restored", "w", "codes_confidence", "note"}
+    assert face["score"] > 0.9
+    left, top, right, bottom = face["box"]
+    assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
+    restored = np.asarray(Image.open("out/face.png"))
+    assert (restored != HEAD).any()
+    assert np.array_equal(restored[-30:, :30], HEAD[-30:, :30])
+
+    assert restore("in", "-o", "out") == (0, "", ["3 of 3 done before; --overwrite does them again"])
+    assert restore("in", "-o", "out", "--batch-size", "1")[2] == ["3 of 3 done before; --overwrite does them again"]
+    for changed in (["-w", "0.6"], ["--feather", "0.1"], ["--faces", "largest"], ["--overwrite"]):
+        assert restore("in/plain.png", "-o", "out", *changed)[2][0].startswith("1 picture to restore"), changed
+    assert restore("in", "-o", "out", "-q") == (0, "", [])
+
+
+def test_the_package_runs_as_a_module(here):
+    environment = {**os.environ, "PYTHONPATH": str(Path(batch.__file__).parents[2])}
+    command = [sys.executable, "-m", "codeformer_core", "info", "missing.pth"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("codeformer: missing.pth: no such checkpoint file")
+
+
+def test_files_patterns_and_what_comes_twice(restore, here):
+    _, _, err = restore("in/f*.png", here / "in" / "face.png", "in/sub/face.jpg", "-o", "out", "--aligned")
+    assert err[-1] == "2 of 2 pictures done, 2 faces restored, in out"
+    assert below("out") == {"face.png", "face.png.json", "face.jpg", "face.jpg.json"}
+
+
+def test_the_output_folder_may_lie_below_the_input(restore):
+    for expected in ("3 of 3 pictures done, 2 faces restored, in in/out", "3 of 3 done before"):
+        assert restore("in", "-o", "in/out")[2][-1].startswith(expected)
+
+
+def test_a_damaged_file_is_named_after_the_others_are_done(restore):
+    Path("in/bad.png").write_bytes(b"junk")
+    for done in ("3 of 4", "0 of 1"):
+        code, out, err = restore("in", "-o", "out")
+        assert (code, out) == (2, "")
+        assert err[-2].startswith(done)
+        assert err[-1].startswith("codeformer: in/bad.png: is damaged or no picture; ")
+    assert sum(line.startswith("codeformer: ") for line in err) == 1
+
+
+def test_crops_upscale_and_format(restore):
+    assert restore("in/face.png", "-o", "out", "--upscale", "2", "--format", "jpg", "--save-crops")[0] == 0
+    assert below("out") == {"face.jpg", "face.png.json", "face.png_faces/00_before.png", "face.png_faces/00_after.png"}
+    assert Image.open("out/face.jpg").size == (448, 448)
+    assert Image.open("out/face.png_faces/00_after.png").size == (64, 64)
+
+
+def test_large_faces_can_be_skipped(restore):
+    _, _, err = restore("in/face.png", "-o", "out", "--large-faces", "skip")
+    assert err[1].startswith("face.png: 0 faces restored; skipped: ")
+    assert Path("out/face.png").read_bytes() == Path("in/face.png").read_bytes()
+
+
+def test_ctrl_c_says_how_to_go_on(restore, monkeypatch):
+    original, calls = batch.write_report, []
+
+    def stopping(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:  # the first of the second picture
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "write_report", stopping)
+        code, out, err = restore("in", "-o", "out")
+    assert (code, out) == (130, "")
+    assert err[-2:] == [
+        "1 of 3 pictures done, 1 face restored, in out",
+        "codeformer: stopped; run the same command again to go on where it stopped",
+    ]
+    assert restore("in", "-o", "out")[2][0] == "1 of 3 done before; --overwrite does them again"
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_folder_that_takes_nothing(restore, monkeypatch, reason):
+    def refuse(*arguments):
+        raise OSError(reason, os.strerror(reason))
+
+    Path("in/bad.png").write_bytes(b"junk")
+    with monkeypatch.context() as patch:
+        patch.setattr(whole_files.os, "replace", refuse)
+        code, _, err = restore("in/bad.png", "in/face.png", "-o", "out")
+    assert code == 2
+    assert err[-2].startswith("codeformer: in/bad.png: ")  # what failed before is still said
+    assert err[-1].startswith(f"codeformer: out/face.png.json: cannot be written ({os.strerror(reason)}); ")
+    assert below("out") == set()
+
+
+WRONG = {  # arguments after `restore in/face.png`, to what the one line must hold
+    "-o out -w 1.5": "between 0 (quality) and 1 (fidelity), got 1.5",
+    "-o out -w nan": "got nan",
+    "-o out -w much": "-w/--fidelity: invalid float value: 'much'; see codeformer restore --help",
+    "-o out --upscale 5": "invalid choice: 5",
+    "-o out --upscale 0": "invalid choice: 0",
+    "-o out --batch-size 0": "batch_size is at least 1",
+    "-o out --feather 1": "0 to 0.25, got 1.0",
+    "-o out --min-score 1.5": "score_threshold is 1.5",
+    "-o out --max-faces 0": "max_faces is 0",
+    "-o out --min-size -1": "min_size is -1.0",
+    "-o out --min-size 9 --max-size 5": "max_size is 5.0",
+    "-o out --format gif": "not written as 'gif'; use one of .png",
+    "-o out --device nowhere": "--device nowhere cannot be used",
+    "-o out --model missing.pth": "missing.pth: no such model: give one of mini, official",
+    "-o out --model in": "in: no such model",
+    "-o out --model in/face.png": "in/face.png: ",
+    "-o out --model DETECTOR": "holds a RetinaFace detector",
+    "-o out --model official": "S-Lab-1.0, https://",
+    "-o out --model official --offline": "downloads are switched off",
+    "-o out --detector MODEL": "tiny.safetensors: holds a CodeFormer, expected RetinaFace",
+    "-o out --detector other": "no detector is called 'other'",
+    "-o out --detector junk.onnx": "junk.onnx: not a YuNet",
+    "-o out --detector junk.pth": "junk.pth: ",
+    "-o out --detector retinaface_resnet50 --offline": "downloads are switched off",
+    "-o out --parser MODEL": "tiny.safetensors: holds a CodeFormer, expected a face parser",
+    "-o out --parser other": "other: no such",
+    "-o out --parser parsenet": "CC-BY-NC-SA-4.0",
+    "-o out --mask missing.png": "missing.png: no such file",
+    "-o out --background missing": "missing: no such file",
+    "-o in/face.png": "in/face.png: cannot be a folder",
+    "-o in/face.png/out": "in/face.png/out: cannot be a folder",
+    "": "the following arguments are required: -o/--output",
+    "-o out --bogus": "unrecognized arguments: --bogus",
+    "-o EMPTY": "-o/--output: the name is empty",
+    "EMPTY -o out": "INPUT: the name is empty",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_every_mistake_gets_one_line_and_exit_code_2(restore, codeformer, model, words):
+    for folder in ("empty", "twin"):
+        Path(folder).mkdir()
+    for name in ("junk.onnx", "junk.pth"):
+        Path(name).write_bytes(b"junk" * 100)
+    Image.fromarray(HEAD[::-1]).save("twin/face.jpg")
+    meant = {"EMPTY": "", "MODEL": str(model), "DETECTOR": str(loading.BUNDLED)}
+    code, out, err = restore("in/face.png", *(meant.get(word, word) for word in words.split()))
+    assert (code, out) == (2, "")
+    assert len(err) == 1
+    assert err[0].startswith("codeformer: ")
+    assert WRONG[words] in err[0]
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ("missing.png", "missing.png: no picture there"),
+        ("*.gif", "*.gif: no picture there"),
+        ("empty", "empty: no picture there"),
+        ("twin/face.png", "give a folder above both"),
+    ],
+)
+def test_inputs_that_are_wrong_are_named_at_the_end_and_the_others_are_done(restore, wrong, complaint):
+    for folder in ("empty", "twin"):
+        Path(folder).mkdir()
+    Image.fromarray(HEAD[::-1]).save("twin/face.png")
+    code, out, err = restore("in/face.png", wrong, "-o", "out")
+    assert (code, out) == (2, "")
+    assert err[-1].startswith("codeformer: ")
+    assert complaint in err[-1]
+    assert Path("out/face.png").is_file()
+
+
+def test_without_a_model_the_remedies_are_named(codeformer, monkeypatch, here):
+    monkeypatch.setattr("codeformer_core.models.BUNDLED", here / "mini.safetensors")
+    code, _, err = codeformer("restore", "in", "-o", "out")
+    assert code == 2
+    assert "--model official" in err[0]
+
+
+def test_no_original_is_overwritten(restore, codeformer):
+    Image.fromarray(HEAD).save("in/plain.gif")
+    before = {path: path.read_bytes() for path in Path("in").rglob("*.*")}
+    for run, arguments in ((restore, []), (restore, ["--overwrite"]), (codeformer, ["degrade"])):
+        code, _, err = run(*arguments, "in", "-o", "in")
+        assert code == 2
+        assert sum("would overwrite the input" in line for line in err) >= 3
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_running_out_of_memory_is_one_line(restore, monkeypatch):
+    for error, remedy in ((MemoryError(), "--upscale"), (torch.cuda.OutOfMemoryError("CUDA"), "--device cpu")):
+
+        def fail(*arguments, error=error, **named):
+            raise error
+
+        monkeypatch.setattr(FaceRestorer, "restore", fail)
+        code, _, err = restore("in/face.png", "-o", "out")
+        assert code == 2
+        assert err[-1].startswith("codeformer: out of ")
+        assert remedy in err[-1]
+
+
+def test_degrading_depends_on_the_name_and_the_seed_alone(codeformer):
+    assert codeformer("degrade", "in", "-o", "a")[::2] == (0, ["3 of 3 pictures done, in a"])
+    assert below("a") == {"face.png", "plain.png", "sub/face.png"}
+    codeformer("degrade", "in/face.png", "-o", "b", "-q")
+    assert Path("b/face.png").read_bytes() == Path("a/face.png").read_bytes()
+    codeformer("degrade", "in/face.png", "-o", "c", "--seed", "1")
+    assert Path("c/face.png").read_bytes() != Path("a/face.png").read_bytes()
+    Image.open("in/face.png").save("in/other.png")
+    codeformer("degrade", "in/other.png", "-o", "a")
+    assert Path("a/other.png").read_bytes() != Path("a/face.png").read_bytes()
+    assert Image.open("a/face.png").size == (224, 224)
+
+
+def test_degrading_replaces_nothing_unless_told(codeformer):
+    Path("out").mkdir()
+    Path("out/face.png").write_bytes(b"another picture")
+    code, _, err = codeformer("degrade", "in/face.png", "-o", "out")
+    assert (code, Path("out/face.png").read_bytes()) == (2, b"another picture")
+    assert "--overwrite" in err[-1]
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_network_runs(restore, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr(FaceRestorer, "restore", lambda *_: pytest.fail("the network ran"))
+    code, _, err = restore("in/face.png", "-o", "out")
+    assert code == 2
+    assert err == ["codeformer: out: cannot be written to (Read-only file system); choose another --output"]
+
+
+def test_degrading_by_level_and_by_range(codeformer):
+    def loss(*options: str) -> float:
+        assert codeformer("degrade", "in/face.png", "-o", "out", "--overwrite", *options)[0] == 0
+        return float(np.abs(np.asarray(Image.open("out/face.png")).astype(float) - HEAD).mean())
+
+    assert loss("--level", "mild") < loss("--level", "medium") < loss("--level", "heavy")
+    nothing = ["--blur-sigma", "0", "0", "--downscale", "1", "1", "--noise", "0", "0", "--jpeg-quality", "100", "100"]
+    assert loss(*nothing) < 2
+    assert all(loss("--level", level) > 0 for level in LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["in", "-o", "out", "--seed", "-1"], "--seed is 0 or more"),
+        (["in", "-o", "out", "--noise", "5", "2"], "noise is (low, high)"),
+        (["in", "-o", "out", "--jpeg-quality", "0", "50"], "jpeg_quality is (low, high)"),
+        (["in", "-o", "out", "--level", "hard"], "invalid choice: 'hard'"),
+        (["missing", "-o", "out"], "missing: no picture there"),
+        (["in", "-o", "in/face.png"], "cannot be a folder"),
+    ],
+)
+def test_mistakes_in_degrading(codeformer, arguments, reason):
+    code, out, err = codeformer("degrade", *arguments)
+    assert (code, out, len(err)) == (2, "", 1)
+    assert reason in err[0]
+    assert not Path("out").exists()
+
+
+def test_degrading_reports_damaged_files_and_results_of_one_name(codeformer):
+    Path("in/bad.png").write_bytes(b"junk")
+    Image.fromarray(HEAD).save("in/face.gif")
+    code, _, err = codeformer("degrade", "in", "-o", "out")
+    assert code == 2
+    assert "3 of 5 pictures done, in out" in err
+    assert sum(line.startswith("codeformer: in/bad.png: is damaged") for line in err) == 1
+    assert sum("would replace that of in/face.gif" in line for line in err) == 1
+
+
+def test_info_and_convert(codeformer, model, tiny_net):
+    code, out, err = codeformer("info", model)
+    assert (code, err) == (0, [])
+    for fact in (f"{model}: CodeFormer", "faces of 64 px, 16 x 16 codes", "codebook of 24 items", "4 heads", "32, 64"):
+        assert fact in out
+    torch.save({"params_ema": tiny_net.state_dict()}, "net.pth")
+    code, out, err = codeformer("convert", "net.pth", "net.safetensors")
+    assert (code, err) == (0, [])
+    assert out.startswith("net.safetensors: CodeFormer\n")
+    assert codeformer("info", loading.BUNDLED)[1].startswith(f"{loading.BUNDLED}: RetinaFace detector\n")
+    for arguments in (
+        ["info", "missing.pth"],
+        ["info", "in"],
+        ["info", "in/face.png"],
+        ["convert", "missing.pth", "new.safetensors"],
+        ["convert", "net.pth", "new.pth"],
+        ["convert", "in/face.png", "new.safetensors"],
+    ):
+        code, out, err = codeformer(*arguments)
+        assert (code, out, len(err)) == (2, "", 1), arguments
+    assert not list(Path().glob("new.*"))
+
+
+def test_the_converted_checkpoint_restores_the_same(restore, tiny_net, tiny_config):
+    checkpoint.save_checkpoint("own.safetensors", tiny_net.state_dict(), tiny_config)
+    restore("in/face.png", "-o", "a")
+    restore("in/face.png", "-o", "b", "--model", "own.safetensors")
+    assert Path("a/face.png").read_bytes() == Path("b/face.png").read_bytes()
+
+
+@pytest.mark.parametrize("command", [(), ("restore",), ("degrade",), ("info",), ("convert",), ("migrate-workflow",)])
+def test_help_explains_every_argument(codeformer, command):
+    code, out, err = codeformer(*command, "--help")
+    assert (code, err) == (0, [])
+    assert out.startswith(" ".join(["usage: codeformer", *command]))
+    assert max(map(len, out.splitlines())) <= 110
+    entries = out.split("\n\nexamples:")[0].split("\n  ")[1:]  # an option without help stands alone on its line
+    bare = [
+        entry
+        for entry, after in zip(entries, [*entries[1:], ""], strict=True)
+        if entry.startswith(("-", "INPUT", "IN ", "OUT", "FILE"))
+        and "  " not in entry.strip()
+        and not after.startswith("    ")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("bogus",), ("--bogus",)])
+def test_without_a_command_the_help_is_pointed_out(codeformer, arguments):
+    code, out, err = codeformer(*arguments)
+    assert (code, out, len(err)) == (2, "", 1)
+    assert err[0].endswith("see codeformer --help")

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+
+from codeformer_core.pictures.arrays import check_picture, from_float, from_network, to_float, to_network
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_integer_value_survives_float(dtype):
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    floats = to_float(values)
+    assert floats.dtype == np.float32
+    assert (floats[0], floats[-1]) == (0, 1)
+    assert np.array_equal(from_float(floats, values.dtype), values)
+
+
+def test_integers_are_rounded_and_clipped():
+    floats = np.array([-0.5, 0.0019, 0.0021, 1.5], np.float32)
+    assert from_float(floats, np.dtype(np.uint8)).tolist() == [0, 0, 1, 255]
+
+
+def test_float_pictures_pass_through_unclipped():
+    image = np.array([[[-1.0, 0.5, 7.0]]], np.float32)
+    assert to_float(image) is image
+    assert from_float(image, image.dtype) is image
+
+
+def test_network_form_is_channels_first_in_minus_one_to_one(rng):
+    crops = rng.random((2, 4, 6, 3), dtype=np.float32)
+    x = to_network(crops)
+    assert x.shape == (2, 3, 4, 6)
+    assert x[1, 2, 3, 4].item() == pytest.approx(crops[1, 3, 4, 2] * 2 - 1)
+    np.testing.assert_allclose(from_network(x), crops, atol=1e-7)
+
+
+def test_network_output_of_any_precision_comes_back_clamped_float32():
+    faces = from_network(torch.tensor([-1.2, 0.0, 1.2]).reshape(1, 3, 1, 1).bfloat16())
+    assert faces.dtype == np.float32
+    assert faces.ravel().tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((3, 4, 4), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.int32),
+        np.zeros((4, 4, 3), bool),
+    ],
+)
+def test_other_shapes_and_dtypes_are_named(image):
+    with pytest.raises(ValueError, match=r"\(h, w, 3\)") as error:
+        check_picture(image)
+    assert f"{image.shape} {image.dtype}" in str(error.value)

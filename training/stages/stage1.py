@@ -1,0 +1,82 @@
+"""Stage I: the codebook is learnt by rebuilding clean faces (paper, Sec. 3.1)."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeformer_core.networks.config import VQConfig
+from codeformer_core.networks.vqgan import VQAutoEncoder
+
+from ..presets import StageConfig, TrainConfig
+from .outcome import Outcome
+
+
+class StageOne:
+    """Encoder, codebook and decoder, all trained."""
+
+    def __init__(self, config: TrainConfig, perceptual: nn.Module):
+        self.stage: StageConfig = config.stage(1)
+        self.seed = config.seed
+        self.no_codebook = config.no_codebook
+        self.perceptual = perceptual
+        self.net = VQAutoEncoder(config.model.vq)
+
+    @property
+    def exported_config(self) -> VQConfig:
+        return self.net.config
+
+    @property
+    def balanced_at(self) -> Tensor:
+        """The weight at which image and adversarial losses are balanced: the last one."""
+        last = self.net.generator.blocks[-1]
+        assert isinstance(last, nn.Conv2d)
+        return last.weight
+
+    def losses(self, batch: dict[str, Any], step: int) -> Outcome:
+        """Eq. 1-3: L1, perceptual and codebook loss."""
+        hq = batch["hq"]
+        z, _ = self.net.encoder(batch["lq"] if self.no_codebook else hq)
+        if self.no_codebook:
+            restored, codebook_loss, codes = self.net.generator(z), z.new_zeros(()), None
+        else:
+            with torch.autocast(z.device.type, enabled=False):  # distances to the items need float32
+                z = z.float()
+                quantized = self.net.quantize(z)
+            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1)
+            restored = self.net.generator(torch.where(skips, z, quantized.z_q))
+            codes, codebook_loss = quantized.codes, quantized.codebook_loss
+        restored = restored.float()
+        l1 = F.l1_loss(restored, hq)
+        perceptual = self.perceptual(restored, hq)
+        return Outcome(
+            image_loss=self.stage.w_l1 * l1 + self.stage.w_perceptual * perceptual,
+            other_loss=self.stage.w_codebook * codebook_loss,
+            restored=restored,
+            logs={"l1": l1, "perceptual": perceptual, "codebook": codebook_loss, "psnr": psnr(restored, hq)},
+            codes=codes,
+            z=z.detach(),
+        )
+
+    def skips_codebook(self, slots: Tensor, step: int) -> Tensor:
+        """Which faces of a step go to the decoder unquantized (b,), by their slots; drawn from (seed, step).
+
+        Begun with the codebook alone, encoder and decoder soon agree on the mean colours of places, and their features
+        stay in those few dimensions. Leaving out the codebook at times is as in Défossez et al., arXiv 2410.00037.
+        """
+        share = 1 - step / self.stage.unquantized_until if step < self.stage.unquantized_until else 0.0
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        return (torch.rand(self.stage.batch_size, generator=generator) < share).to(slots.device)[slots]
+
+    def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
+        """Rows of a sample grid: clean faces, rebuilt faces."""
+        hq = batch["hq"]
+        if self.no_codebook:
+            return [batch["lq"], net.generator(net.encoder(batch["lq"])[0]), hq]
+        return [hq, net(hq).image]
+
+
+def psnr(restored: Tensor, clean: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of a batch in [-1, 1], dB, of the mean squared error of all of it."""
+    return -10 * ((restored.detach().clamp(-1, 1) - clean) / 2).square().mean().clamp_min(1e-10).log10()

@@ -1,0 +1,80 @@
+"""Stage III: controllable feature transformations are added and all is tuned at w = 1 (paper, Sec. 3.3)."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeformer_core.networks.codeformer import CodeFormer
+from codeformer_core.networks.config import CodeFormerConfig
+from codeformer_core.networks.vqgan import VQAutoEncoder
+
+from ..presets import StageConfig, TrainConfig
+from .ablations import build_codeformer
+from .losses import token_accuracy
+from .outcome import Outcome
+from .stage1 import psnr
+from .stage2 import Teacher, code_losses, fix_parts, in_float32
+
+
+class StageThree:
+    """Encoder, transformer and CFT blocks are trained; codebook and decoder stay stage I's."""
+
+    def __init__(self, config: TrainConfig, perceptual: nn.Module, autoencoder: VQAutoEncoder, predictor: CodeFormer):
+        self.stage: StageConfig = config.stage(3)
+        self.adain = config.adain
+        self.predicts_codes = config.prediction != "nearest"
+        self.perceptual = perceptual
+        self.net = build_codeformer(config, config.model)
+        self.teacher = Teacher(autoencoder)
+        new = self.net.load_state_dict(predictor.state_dict(), strict=False)
+        if new.unexpected_keys or not all(name.startswith("fuse_convs_dict.") for name in new.missing_keys):
+            raise ValueError(f"stage II's network has other parts than stage III wants: {new}")
+        start_as_identity(self.net)
+        fix_parts(self.net, train_decoder=config.train_decoder)
+
+    @property
+    def exported_config(self) -> CodeFormerConfig:
+        return self.net.config
+
+    @property
+    def balanced_at(self) -> Tensor:
+        """The weight at which image and adversarial losses are balanced: the last one that is trained."""
+        last = self.net.fuse_convs_dict[str(max(self.net.config.cft_sizes))].get_submodule("shift.2")
+        assert isinstance(last, nn.Conv2d)
+        return last.weight
+
+    def w_at(self, step: int) -> float:
+        """The fidelity weight of a step: 1, or its phase's."""
+        return next((phase.w for phase in self.stage.phases if step < phase.until), 1.0)
+
+    def losses(self, batch: dict[str, Any], step: int) -> Outcome:
+        """Eq. 6 and the image losses of stage I, at w = 1 (Eq. 8)."""
+        hq = batch["hq"]
+        codes = self.teacher.codes(hq)
+        prediction = in_float32(self.net.predict_codes(batch["lq"]))
+        loss, logs = code_losses(self.stage, self.net, prediction, codes, self.predicts_codes)
+        restored = self.net.decode(prediction, self.w_at(step), self.adain).float()
+        l1, perceptual = F.l1_loss(restored, hq), self.perceptual(restored, hq)
+        return Outcome(
+            image_loss=self.stage.w_l1 * l1 + self.stage.w_perceptual * perceptual,
+            other_loss=loss,
+            restored=restored,
+            logs=logs | {"l1": l1, "perceptual": perceptual, "psnr": psnr(restored, hq)},
+            accuracy=token_accuracy(prediction.logits.detach(), codes),
+        )
+
+    def rows(self, net: CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
+        """Rows of a sample grid: input, restored at w = 0, 0.5 and 1, clean."""
+        prediction = net.predict_codes(batch["lq"])
+        return [batch["lq"], *(net.decode(prediction, w, self.adain) for w in (0.0, 0.5, 1.0)), batch["hq"]]
+
+
+def start_as_identity(net: CodeFormer) -> None:
+    """Zero the last convolutions of the CFT blocks, so that training starts from the codebook's own result."""
+    for block in net.fuse_convs_dict.values():
+        for last in (block.get_submodule("scale.2"), block.get_submodule("shift.2")):
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
