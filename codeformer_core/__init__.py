@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from .detection.detector import DetectorConfig
     from .detection.faces import Face, FaceSelection
     from .detection.load import load_detector
+    from .fidelity.mask import FidelityMask
+    from .fidelity.plan import AutoFidelity, FidelityPlan
     from .networks.cft import CFTWeights
     from .networks.codeformer import CodeFormer, CodePrediction
     from .networks.config import CodeFormerConfig, VQConfig
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # Where each public name lives. It is imported on first use, so that `import codeformer_core` alone loads no torch.
 _MODULES = {
     "AlignedFace": "restorer",
+    "AutoFidelity": "fidelity.plan",
     "CFTWeights": "networks.cft",
     "CodeFormer": "networks.codeformer",
     "CodeFormerConfig": "networks.config",
@@ -27,6 +30,8 @@ _MODULES = {
     "Face": "detection.faces",
     "FaceRestorer": "restorer",
     "FaceSelection": "detection.faces",
+    "FidelityMask": "fidelity.mask",
+    "FidelityPlan": "fidelity.plan",
     "Restoration": "restorer",
     "RestoreConfig": "restorer",
     "VQAutoEncoder": "networks.vqgan",

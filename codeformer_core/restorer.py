@@ -10,8 +10,12 @@ import torch
 
 from .detection.detector import Detector, Images, as_pictures
 from .detection.faces import Face, FaceSelection, select_faces
+from .fidelity.apply import FaceToWeigh, FaceWeights, cft_weights, weigh_face
+from .fidelity.automatic import face_quality
+from .fidelity.plan import FidelityPlan, Region, as_plan
+from .fidelity.regions import regions_of_classes
 from .networks.cft import CFTWeights
-from .networks.codeformer import CodeFormer
+from .networks.codeformer import CodeFormer, CodePrediction
 from .pasting.alignment import affine_scale, crop_face, estimate_affine, inside_picture, resized_affine, template
 from .pasting.colour import ColourMatch, is_grey, match_colour, to_grey
 from .pasting.masks import border_mask, square_mask
@@ -20,6 +24,8 @@ from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
 from .pictures.arrays import check_picture, from_network, to_network
 
 logger = logging.getLogger(__name__)
+# How much of the input a face keeps: one number, a plan in the picture's terms, or the network's own weights.
+Weighting = float | CFTWeights | FidelityPlan
 # Faces with more pixels than the crop keep the picture's finer detail, are pasted without it, or are left alone.
 LargeFaces = Literal["keep_detail", "replace", "skip"]
 
@@ -28,7 +34,7 @@ LargeFaces = Literal["keep_detail", "replace", "skip"]
 class RestoreConfig:
     """How faces are restored and put back."""
 
-    w: float | CFTWeights = 0.5  # fidelity weight: 0 is the codebook's quality, 1 is fidelity to the input
+    w: Weighting = 0.5  # fidelity weight: 0 is the codebook's quality, 1 is fidelity to the input
     adain: bool = True  # colours of the input's features (off for inpainting checkpoints)
     selection: FaceSelection = field(default_factory=FaceSelection)
     upscale: int = 1  # of the whole picture, 1 to 4
@@ -39,8 +45,9 @@ class RestoreConfig:
     batch_size: int = 4  # faces that go through the network together
 
     def __post_init__(self):
-        weights = self.w if isinstance(self.w, CFTWeights) else CFTWeights(w=self.w)  # checks its range
-        if any(weight.shape[0] != 1 for weight in weights.tensors()):
+        if not isinstance(self.w, CFTWeights):
+            as_plan(self.w)  # checks its range
+        elif any(weight.shape[0] != 1 for weight in self.w.tensors()):
             raise ValueError("w in a RestoreConfig is for every face: a float, or CFTWeights without a batch of values")
         if self.upscale not in (1, 2, 3, 4):
             raise ValueError(f"upscale is 1, 2, 3 or 4, got {self.upscale}")
@@ -67,6 +74,12 @@ class AlignedFace:
     codes: np.ndarray | None = None  # (n,) int64, the predicted code items, row by row
     confidence: np.ndarray | None = None  # (n,) float32, the probability of each
     note: str = ""  # why a face was left as it is
+    number: int = 0  # of the face among its picture's
+    image_size: tuple[int, int] = (0, 0)  # of the picture: height, width
+    w: Weighting | None = None  # its own, in place of the config's
+    weights: FaceWeights | None = (
+        None  # in force when it was restored; None for `CFTWeights`, which are not looked into
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,7 +158,7 @@ class FaceRestorer:
         """The faces of a picture as aligned crops; one whose landmarks cannot be aligned is left out, and warned of."""
         size = self.face_size
         aligned = []
-        for face in faces:
+        for number, face in enumerate(faces):
             try:
                 affine = estimate_affine(face.landmarks, size)
             except ValueError as error:
@@ -154,7 +167,17 @@ class FaceRestorer:
             crop = crop_face(image, affine, size)
             inside = inside_picture(affine, size, image.shape[:2])
             note = self._skip_note(affine) if inside.any() else "skipped: lies outside the picture"
-            aligned.append(AlignedFace(face=face, affine=affine, crop=crop, inside=inside, note=note))
+            aligned.append(
+                AlignedFace(
+                    face=face,
+                    affine=affine,
+                    crop=crop,
+                    inside=inside,
+                    note=note,
+                    number=number,
+                    image_size=image.shape[:2],
+                )
+            )
         return aligned
 
     def as_aligned(self, image: np.ndarray) -> AlignedFace:
@@ -172,6 +195,7 @@ class FaceRestorer:
             inside=np.ones((size, size), bool),
             mask=np.ones((size, size), np.float32),
             note=self._skip_note(affine),
+            image_size=(height, width),
         )
 
     def _skip_note(self, affine: np.ndarray) -> str:
@@ -187,57 +211,110 @@ class FaceRestorer:
 
         On a GPU that runs out of memory the batch is halved until it fits; a single face that does not fit is an error.
         """
-        return self.restore_at([self.config.w], faces, progress=progress)[0]
+        return self.restore_at([None], faces, progress=progress)[0]
 
     @torch.inference_mode()
     def restore_at(
         self,
-        weights: Sequence[float | CFTWeights],
+        weights: Sequence[Weighting | None],
         faces: Sequence[AlignedFace],
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[AlignedFace]]:
-        """For each of several fidelity weights what `restore` gives; codes are predicted once."""
+        """For each of several fidelity weights what `restore` gives; codes are predicted once.
+
+        None stands for what `restore` takes: each face's own `w`, or else the config's.
+        """
         results = [list(faces) for _ in weights]
         todo = [i for i, face in enumerate(faces) if not face.note]
         done, batch = 0, self.config.batch_size
         while done < len(todo):
-            chosen = todo[done : done + batch]
+            chosen = [faces[i] for i in todo[done : done + batch]]
             try:
-                outputs = self._run(np.stack([faces[i].crop for i in chosen]), weights)
+                prediction = self.predict(chosen)
+                decoded = [self.decode(chosen, prediction, w) for w in weights]
             except torch.cuda.OutOfMemoryError:
                 if len(chosen) == 1:
                     raise
-                outputs = None
-            if outputs is None:  # outside the handler, whose traceback would hold on to the memory
+                decoded = None
+            if decoded is None:  # outside the handler, whose traceback would hold on to the memory
                 batch = len(chosen) // 2
                 torch.cuda.empty_cache()
                 logger.warning("out of GPU memory: going on with %d face(s) at a time", batch)
                 continue
-            by_weight, codes, confidence = outputs
-            for result, restored in zip(results, by_weight, strict=True):
-                for n, i in enumerate(chosen):
-                    matched = self._match_colours(faces[i], restored[n])
-                    result[i] = replace(faces[i], restored=matched, codes=codes[n], confidence=confidence[n])
+            for result, restored in zip(results, decoded, strict=True):
+                for i, face in zip(todo[done:], restored, strict=False):
+                    result[i] = face
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
         return results
 
-    def _run(
-        self, crops: np.ndarray, weights: Sequence[float | CFTWeights]
-    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Of crops (b, s, s, 3): faces (b, s, s, 3) at each weight, codes (b, n) and the confidence of these (b, n)."""
+    @torch.inference_mode()
+    def predict(self, faces: Sequence[AlignedFace]) -> CodePrediction:
+        """What the network says of the faces, in one batch; one prediction serves any number of `decode`."""
         if self.net is None:
             raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
         weight = next(self.net.parameters())
-        prediction = self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
-        restored = [from_network(self.net.decode(prediction, w, self.config.adain)) for w in weights]
-        if not all(np.isfinite(faces).all() for faces in restored):
-            raise ValueError(
-                f"the network gave values that are not finite in {weight.dtype}; use float32, or check the model"
+        return self.net.predict_codes(to_network(np.stack([face.crop for face in faces]), weight.device, weight.dtype))
+
+    @torch.inference_mode()
+    def decode(
+        self, faces: Sequence[AlignedFace], prediction: CodePrediction, w: Weighting | None = None
+    ) -> list[AlignedFace]:
+        """The faces of a prediction restored at a weight; None: at each face's own, or else the config's."""
+        assert self.net is not None  # it made the prediction
+        codes, confidence = prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
+        chosen = [w if w is not None else self.config.w if face.w is None else face.w for face in faces]
+        in_force = [
+            None if isinstance(w, CFTWeights) else self._weigh(face, as_plan(w), float(sure.mean()))
+            for face, w, sure in zip(faces, chosen, confidence, strict=True)
+        ]
+        restored = from_network(self.net.decode(prediction, self._batched(chosen, in_force), self.config.adain))
+        if not np.isfinite(restored).all():
+            dtype = next(self.net.parameters()).dtype
+            raise ValueError(f"the network gave values that are not finite in {dtype}; use float32, or check the model")
+        return [
+            replace(
+                face,
+                restored=self._match_colours(face, restored[n]),
+                codes=codes[n],
+                confidence=confidence[n],
+                weights=in_force[n],
             )
-        return restored, prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
+            for n, face in enumerate(faces)
+        ]
+
+    def _weigh(self, face: AlignedFace, plan: FidelityPlan, confidence: float) -> FaceWeights:
+        assert self.net is not None
+
+        def parsed() -> dict[Region, np.ndarray]:
+            assert self.parser is not None
+            return regions_of_classes(self.parser.classes(face.crop[None])[0], self.parser.kind, self.face_size)
+
+        asked = FaceToWeigh(
+            landmarks=face.face.landmarks,
+            affine=face.affine,
+            crop_size=self.face_size,
+            image_size=face.image_size,
+            size=face.face.size,
+            number=face.number,
+            frame=face.face.image_index,
+            quality=lambda: face_quality(face.crop, face.inside, face.face.size, confidence),
+            parsed=None if self.parser is None else parsed,
+        )
+        return weigh_face(plan, asked, self.net.config.cft_sizes)
+
+    @staticmethod
+    def _batched(chosen: Sequence[Weighting], in_force: Sequence[FaceWeights | None]) -> float | CFTWeights:
+        """The weights of a batch as the network takes them: those of plans, or one `CFTWeights` that all share."""
+        weighed = [weights for weights in in_force if weights is not None]
+        if len(weighed) == len(chosen):
+            return cft_weights(weighed)
+        shared = chosen[0]
+        if not isinstance(shared, CFTWeights) or any(w is not shared for w in chosen):
+            raise ValueError("faces of one batch have either plans or all the same CFTWeights; give them plans")
+        return shared
 
     def _match_colours(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
         restored = match_colour(restored, face.crop, self.config.colour_match, face.inside)

@@ -18,11 +18,12 @@ ROOMS = {
     "codeformer_core": {
         "__main__": {"command_line"},
         "command_line": {
-            *("restorer", "models", "detection", "pasting", "weights", "pictures", "migration", "networks"),
+            *("restorer", "models", "fidelity", "detection", "pasting", "weights", "pictures", "migration", "networks"),
             "whole_files",
         },
-        "restorer": {"detection", "pasting", "pictures", "networks"},
+        "restorer": {"fidelity", "detection", "pasting", "pictures", "networks"},
         "models": {"pasting", "weights", "networks"},
+        "fidelity": {"pasting", "networks", "whole_files"},
         "detection": {"weights", "pictures", "facexlib_nets", "networks"},
         "pasting": {"weights", "pictures", "facexlib_nets", "networks"},
         "weights": {"networks", "whole_files"},

@@ -71,8 +71,9 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("inputs", nargs="+", type=_path, metavar="INPUT",
         help="a picture, a folder with all pictures below it, or a pattern such as 'in/*.png'")  # fmt: skip
     add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
-    add("-w", "--fidelity", type=float, metavar="W", help="fidelity weight: 0 looks best, 1 is "
-        "closest to the input (default 0.5; mini 0.8, inpainting 1, colorization 0)")  # fmt: skip
+    add("-w", "--fidelity", metavar="W", help="fidelity weight: 0 looks best, 1 is closest to the input (default 0.5; "
+        "mini 0.8, inpainting 1, colorization 0); auto, or auto:0.4-0.9: by how bad each face is; "
+        "32:0.2,64:0.5: by the scales of CFT in px, coarse to fine, 0 at those not named")  # fmt: skip
     add("--model", metavar="M", help="mini, official, inpainting, colorization, or a checkpoint file "
         "(default: official where it is installed, else mini)")  # fmt: skip
     add("--upscale", type=int, default=1, choices=(1, 2, 3, 4), help="enlarge the whole picture (default 1)")
@@ -99,6 +100,17 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--large-faces", default="keep_detail", choices=("keep_detail", "replace", "skip"),
         help="faces larger than the network's crop: keep the picture's own fine detail (default), replace it too, "
         "or skip")  # fmt: skip
+
+    fidelity = restore.add_argument_group("fidelity by place, region and face")
+    add = fidelity.add_argument
+    add("--w-region", metavar="R=W,...", help="another weight for eyes, brows, nose, mouth, skin, hair or rest, "
+        "as in eyes=1,mouth=0.3; told by the five landmarks, or by --parser")  # fmt: skip
+    add("--w-mask", type=_path, metavar="PATH", help="where -w holds: white in this picture of any size, or in the one "
+        "with the input's name in this folder; about a tenth of a face's width bleeds over its edge")  # fmt: skip
+    add("--w-outside", type=float, metavar="W", help="the weight where --w-mask is black (default 0)")
+    add("--w-faces", metavar="W,W,...", help="a weight for each face in the report's order; others keep -w")
+    add("--w-plan", type=_path, metavar="FILE.json", help="all of that from a file: base, frames, sizes, faces, "
+        "regions, mask, outside, scales; what is given beside it stands in its place")  # fmt: skip
 
     look = restore.add_argument_group("how they are put back")
     add = look.add_argument

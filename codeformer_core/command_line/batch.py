@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..fidelity.mask import FidelityMask
+from ..fidelity.plan import as_plan
+from ..networks.cft import CFTWeights
 from ..pictures.arrays import from_float, to_float
 from ..pictures.files import (
     FORMATS,
@@ -36,6 +39,9 @@ class BatchConfig:
     save_crops: bool = False
     background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
     mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
+    fidelity_mask: Path | None = (
+        None  # white where the fidelity plan holds, of any size; a picture, or a folder of such
+    )
     overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
     settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
 
@@ -125,7 +131,7 @@ def restore_files(
             rgb = opened.picture.rgb
             faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
             chunk.append(opened)
-            aligned.append(faces)
+            aligned.append(_with_fidelity_mask(faces, job, restorer, config))
             pixels += rgb.shape[0] * rgb.shape[1]
         restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
         for opened, faces in zip(chunk, aligned, strict=True):
@@ -174,12 +180,24 @@ def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, co
         "output": target.name,
         "size": [width, height],
         "settings": config.settings,
-        "faces": [face_report(face, config.settings.get("w")) for face in faces],
+        "faces": [face_report(face) for face in faces],
     }
     write_report(job.report, report)
     notes = "".join(f"; {face.note}" for face in faces if face.note)
     message = f"{restored} {'face' if restored == 1 else 'faces'} restored{notes}"
     return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
+
+
+def _with_fidelity_mask(
+    faces: list[AlignedFace], job: Job, restorer: FaceRestorer, config: BatchConfig
+) -> list[AlignedFace]:
+    """The faces, each with the plan in which its picture's own fidelity mask stands, if it has one."""
+    path = _companion_path(config.fidelity_mask, job)
+    if path is None or isinstance(restorer.config.w, CFTWeights):
+        return faces
+    mask = FidelityMask(values=to_float(read_picture(path).rgb)[..., 0])
+    plan = replace(as_plan(restorer.config.w), mask=mask)
+    return [replace(face, w=plan) for face in faces]
 
 
 def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
@@ -222,5 +240,6 @@ def _write_crops(folder: Path, faces: Sequence[AlignedFace]) -> None:
 def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
     """What tells whether the files that a result is made of have changed."""
     background, mask = _companion_path(config.background, job), _companion_path(config.mask, job)
-    paths = {"source": job.source, "background": background, "mask": mask}
+    fidelity_mask = _companion_path(config.fidelity_mask, job)
+    paths = {"source": job.source, "background": background, "mask": mask, "fidelity_mask": fidelity_mask}
     return {name: None if path is None else stamp(path) for name, path in paths.items()}

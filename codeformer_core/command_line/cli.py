@@ -48,20 +48,23 @@ def _restore(args: argparse.Namespace) -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ..detection.faces import FaceSelection
+    from ..fidelity.saved import plan_to_json
     from ..models import default_model, model_path, model_usage
     from ..restorer import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, restore_files
+    from .fidelity import fidelity_plan, in_words
     from .memory import keep_freed_memory
     from .reports import stamp
 
     model = default_model() if args.model is None else args.model
     path = model_path(model, accept_license=args.accept_license, offline=args.offline)
     usage = model_usage(model, path)
+    plan = fidelity_plan(args, usage.w, path)
     selection = FaceSelection(
         min_size=args.min_size, max_size=args.max_size, max_faces=args.max_faces, order=args.order, only=args.faces
     )
     config = RestoreConfig(
-        w=usage.w if args.fidelity is None else args.fidelity,
+        w=plan,
         adain=usage.adain if args.adain is None else args.adain,
         keep_grey=usage.keep_grey if args.keep_grey is None else args.keep_grey,
         selection=selection,
@@ -72,7 +75,8 @@ def _restore(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
     )
     settings = {
-        **asdict(config),
+        **asdict(replace(config, w=0.0)),
+        "w": plan_to_json(plan),
         "model": stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }
@@ -87,6 +91,7 @@ def _restore(args: argparse.Namespace) -> int:
         save_crops=args.save_crops,
         background=_existing(args.background),
         mask=_existing(args.mask),
+        fidelity_mask=_existing(args.w_mask),
         overwrite=args.overwrite,
         settings=settings,
     )
@@ -99,7 +104,7 @@ def _restore(args: argparse.Namespace) -> int:
     _probe(args.output)
     keep_freed_memory()
     restorer = _load_restorer(args, path, config)
-    logger.info("%s to restore with %s, w = %g", _count(len(todo), "picture"), path.name, config.w)
+    logger.info("%s to restore with %s, w = %s", _count(len(todo), "picture"), path.name, in_words(plan))
     done = faces = 0
     try:
         with logging_redirect_tqdm(), tqdm(total=len(todo), unit="picture", disable=args.quiet or None) as bar:

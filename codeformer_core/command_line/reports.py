@@ -23,7 +23,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def face_report(face: AlignedFace, w: Any) -> dict[str, Any]:
+def face_report(face: AlignedFace) -> dict[str, Any]:
     """One face as JSON values: box and landmarks in pixels of the picture, `affine` from there to the crop.
 
     `codes_confidence` is the mean probability of the predicted codes, None for a face that was not restored.
@@ -34,10 +34,15 @@ def face_report(face: AlignedFace, w: Any) -> dict[str, Any]:
         "score": round(face.face.score, 4),
         "affine": face.affine.round(6).tolist(),
         "restored": face.restored is not None,
-        "w": w,
+        "w": None if face.weights is None else _by_name(face.weights.at_scales()),
+        "w_reasons": [] if face.weights is None else list(face.weights.reasons),
         "codes_confidence": None if face.confidence is None else round(float(face.confidence.mean()), 4),
         "note": face.note,
     }
+
+
+def _by_name(w: float | dict[int, float]) -> float | dict[str, float]:
+    return round(w, 4) if isinstance(w, int | float) else {str(size): round(value, 4) for size, value in w.items()}
 
 
 def stamp(path: Path) -> dict[str, Any]:

@@ -27,19 +27,22 @@ class FaceParser:
         self.net = net
         self.kind = kind
 
-    @torch.inference_mode()
     def masks(self, faces: np.ndarray) -> np.ndarray:
         """Soft masks (b, s, s) float32 of aligned faces (b, s, s, 3), float32 RGB in [0, 1]."""
+        soft = [soften_parsing(~np.isin(c, NOT_FACE[self.kind])) for c in self.classes(faces)]
+        size = faces.shape[1]
+        return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in soft])
+
+    @torch.inference_mode()
+    def classes(self, faces: np.ndarray) -> np.ndarray:
+        """The net's class of each place, (b, 512, 512) int64, of aligned faces (b, s, s, 3), float32 RGB in [0, 1]."""
         weight = next(self.net.parameters())
         x = to_network(faces, weight.device, weight.dtype)
         x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
         if self.kind == "BiSeNet face parser":
             mean, std = (torch.tensor(v).to(x).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
             x = ((x + 1) / 2 - mean) / std
-        classes = self.net(x)[0].argmax(1).cpu().numpy()  # (b, 512, 512)
-        soft = [soften_parsing(~np.isin(c, NOT_FACE[self.kind])) for c in classes]
-        size = faces.shape[1]
-        return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in soft])
+        return self.net(x)[0].argmax(1).cpu().numpy()
 
 
 def load_parser(

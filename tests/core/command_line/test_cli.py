@@ -109,7 +109,9 @@ def test_a_folder_of_photographs_from_first_to_second_run(restore):
     assert below("out") == names | {f"{name}.json" for name in names}
     assert Path("out/plain.png").read_bytes() == Path("in/plain.png").read_bytes()
     (face,) = json.loads(Path("out/face.png.json").read_text())["faces"]
-    assert set(face) == {"box", "landmarks", "score", "affine", "restored", "w", "codes_confidence", "note"}
+    what = {"box", "landmarks", "score", "affine", "restored", "w", "w_reasons", "codes_confidence", "note"}
+    assert set(face) == what
+    assert (face["w"], face["w_reasons"]) == (0.5, [])
     assert face["score"] > 0.9
     left, top, right, bottom = face["box"]
     assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
@@ -202,9 +204,24 @@ def test_a_folder_that_takes_nothing(restore, monkeypatch, reason):
 
 
 WRONG = {  # arguments after `restore in/face.png`, to what the one line must hold
-    "-o out -w 1.5": "between 0 (quality) and 1 (fidelity), got 1.5",
-    "-o out -w nan": "got nan",
-    "-o out -w much": "-w/--fidelity: invalid float value: 'much'; see codeformer restore --help",
+    "-o out -w 1.5": "-w has '1.5': give a number from 0 (quality) to 1 (fidelity)",
+    "-o out -w nan": "-w has 'nan'",
+    "-o out -w much": "-w has 'much': give a number from 0 (quality) to 1 (fidelity), 32:0.2,64:0.5, auto or auto:0.4",
+    "-o out -w auto:0.9-0.4": "limits are 0.9 to 0.4: give the lower one first",
+    "-o out -w auto:nonsense": "-w has the scale 'auto'",
+    "-o out -w 48:0.5": "no CFT at the scale 48: it has 32, 64",
+    "-o out -w 32:2": "-w has '2': give a number from 0",
+    "-o out -w 32:0.5,32:1": "names one twice",
+    "-o out --w-region chin=1": "no region is called chin: there are eyes, brows, nose, mouth, skin, hair, rest",
+    "-o out --w-region eyes": "--w-region is 'eyes': give names and weights, as in eyes=1,mouth=0.3",
+    "-o out --w-region eyes=2": "--w-region has '2'",
+    "-o out --w-faces 0.5,x": "--w-faces has 'x'",
+    "-o out --w-mask missing.png": "missing.png: no such file",
+    "-o out --w-mask in/face.png --w-outside 3": "outside the mask lies between 0 (quality) and 1 (fidelity), got 3.0",
+    "-o out --w-outside 0.5": "--w-outside goes with --w-mask",
+    "-o out --w-plan missing.json": "missing.json: No such file",
+    "-o out --w-plan in/face.png": "in/face.png: ",
+    "-o out --w-plan wrong.json": "wrong.json: a fidelity plan has no part called bass: there are base, ",
     "-o out --upscale 5": "invalid choice: 5",
     "-o out --upscale 0": "invalid choice: 0",
     "-o out --batch-size 0": "batch_size is at least 1",
@@ -247,6 +264,7 @@ def test_every_mistake_gets_one_line_and_exit_code_2(restore, codeformer, model,
     for name in ("junk.onnx", "junk.pth"):
         Path(name).write_bytes(b"junk" * 100)
     Image.fromarray(HEAD[::-1]).save("twin/face.jpg")
+    Path("wrong.json").write_text('{"bass": 0.5}')
     meant = {"EMPTY": "", "MODEL": str(model), "DETECTOR": str(loading.BUNDLED)}
     code, out, err = restore("in/face.png", *(meant.get(word, word) for word in words.split()))
     assert (code, out) == (2, "")
@@ -429,3 +447,39 @@ def test_without_a_command_the_help_is_pointed_out(codeformer, arguments):
     code, out, err = codeformer(*arguments)
     assert (code, out, len(err)) == (2, "", 1)
     assert err[0].endswith("see codeformer --help")
+
+
+def test_the_report_says_which_weights_were_in_force_and_why(restore):
+    assert restore("in/face.png", "-o", "out", "-w", "32:0.25,64:0.5", "--w-region", "eyes=1")[0] == 0
+    (face,) = json.loads(Path("out/face.png.json").read_text())["faces"]
+    assert (face["w"], face["w_reasons"]) == ({"32": 0.25, "64": 0.5}, ["eyes 1"])
+
+
+def test_the_same_weight_at_every_scale_is_that_number_bit_for_bit(restore):
+    for folder, w in (("number", "0.3"), ("scales", "32:0.3,64:0.3")):
+        assert restore("in/face.png", "-o", folder, "-w", w)[0] == 0
+    assert Path("number/face.png").read_bytes() == Path("scales/face.png").read_bytes()
+
+
+def test_a_plan_from_a_file_with_options_in_place_of_its_parts(restore):
+    Path("plan.json").write_text('{"base": 0.2, "regions": {"eyes": 1, "mouth": 0.1}, "scales": {"32": 0.5}}')
+    code, _, err = restore("in/face.png", "-o", "out", "--w-plan", "plan.json", "--w-region", "mouth=0.7")
+    assert code == 0
+    assert err[0].endswith("w = 0.2, by regions, scales")
+    report = json.loads(Path("out/face.png.json").read_text())
+    assert report["settings"]["w"] == {"base": 0.2, "regions": {"eyes": 1, "mouth": 0.7}, "scales": {"32": 0.5}}
+    assert report["faces"][0]["w"] == {"32": 0.1, "64": 0.2}
+
+
+def test_a_fidelity_mask_of_any_size_holds_for_its_picture_and_a_change_of_it_does_the_picture_again(restore):
+    mask = np.zeros((40, 50), np.uint8)
+    Image.fromarray(mask).save("mask.png")
+    assert restore("in/face.png", "-o", "codebook", "-w", "0")[0] == 0
+    arguments = ("in/face.png", "-o", "out", "-w", "1", "--w-mask", "mask.png")
+    assert restore(*arguments)[0] == 0
+    assert Path("out/face.png").read_bytes() == Path("codebook/face.png").read_bytes()  # black: only what is outside
+    Image.fromarray(mask + 255).save("mask.png")
+    code, _, err = restore(*arguments)
+    assert (code, err[-1]) == (0, "1 of 1 picture done, 1 face restored, in out")
+    assert restore("in/face.png", "-o", "whole", "-w", "1")[0] == 0
+    assert Path("out/face.png").read_bytes() == Path("whole/face.png").read_bytes()
