@@ -22,6 +22,7 @@ ROOMS = {
             "whole_files",
         },
         "restorer": {"fidelity", "detection", "pasting", "pictures", "networks"},
+        "inspection": {"pictures", "networks"},
         "models": {"pasting", "weights", "networks"},
         "fidelity": {"pasting", "networks", "whole_files"},
         "detection": {"weights", "pictures", "facexlib_nets", "networks"},
