@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from .fidelity.automatic import ASSUMED, MINI, Calibration
 from .networks.config import COLORIZATION, INPAINTING
 from .pasting.colour import ColourMatch
 from .weights.checkpoint import checkpoint_info
@@ -21,12 +22,15 @@ class Usage:
 
     w: float = 0.5
     colour_match: ColourMatch = "none"
+    calibration: Calibration = ASSUMED  # of the automatic fidelity
     adain: bool = True
     keep_grey: bool = True  # grey pictures stay grey
 
 
 USAGE = {
-    "mini": Usage(w=0.8, colour_match="wavelet"),  # its codebook has seen few colours besides those of faces
+    "mini": Usage(
+        w=0.8, colour_match="wavelet", calibration=MINI
+    ),  # its codebook has seen few colours besides those of faces
     "official": Usage(),
     "inpainting": Usage(w=1.0, adain=False),
     "colorization": Usage(w=0.0, keep_grey=False),

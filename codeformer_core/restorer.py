@@ -11,7 +11,7 @@ import torch
 from .detection.detector import Detector, Images, as_pictures
 from .detection.faces import Face, FaceSelection, select_faces
 from .fidelity.apply import FaceToWeigh, FaceWeights, cft_weights, weigh_face
-from .fidelity.automatic import face_quality
+from .fidelity.automatic import ASSUMED, Calibration, face_quality
 from .fidelity.plan import FidelityPlan, Region, as_plan
 from .fidelity.regions import regions_of_classes
 from .networks.cft import CFTWeights
@@ -35,6 +35,7 @@ class RestoreConfig:
     """How faces are restored and put back."""
 
     w: Weighting = 0.5  # fidelity weight: 0 is the codebook's quality, 1 is fidelity to the input
+    calibration: Calibration = ASSUMED  # of the automatic fidelity, for this kind of model
     adain: bool = True  # colours of the input's features (off for inpainting checkpoints)
     selection: FaceSelection = field(default_factory=FaceSelection)
     upscale: int = 1  # of the whole picture, 1 to 4
@@ -264,26 +265,30 @@ class FaceRestorer:
     ) -> list[AlignedFace]:
         """The faces of a prediction restored at a weight; None: at each face's own, or else the config's."""
         assert self.net is not None  # it made the prediction
-        codes, confidence = prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
-        chosen = [w if w is not None else self.config.w if face.w is None else face.w for face in faces]
-        in_force = [
-            None if isinstance(w, CFTWeights) else self._weigh(face, as_plan(w), float(sure.mean()))
-            for face, w, sure in zip(faces, chosen, confidence, strict=True)
-        ]
-        restored = from_network(self.net.decode(prediction, self._batched(chosen, in_force), self.config.adain))
+        faces = self.weigh(faces, prediction, w)
+        restored = from_network(self.net.decode(prediction, self._batched(faces, w), self.config.adain))
         if not np.isfinite(restored).all():
             dtype = next(self.net.parameters()).dtype
             raise ValueError(f"the network gave values that are not finite in {dtype}; use float32, or check the model")
-        return [
-            replace(
-                face,
-                restored=self._match_colours(face, restored[n]),
-                codes=codes[n],
-                confidence=confidence[n],
-                weights=in_force[n],
-            )
-            for n, face in enumerate(faces)
-        ]
+        return [replace(face, restored=self._match_colours(face, restored[n])) for n, face in enumerate(faces)]
+
+    def weigh(
+        self, faces: Sequence[AlignedFace], prediction: CodePrediction, w: Weighting | None = None
+    ) -> list[AlignedFace]:
+        """The faces of a prediction with their codes, confidence and the `weights` in force for `decode`."""
+        codes, confidence = prediction.codes.cpu().numpy(), prediction.confidence.cpu().numpy()
+        weighed = []
+        for n, face in enumerate(faces):
+            chosen = self._chosen(face, w)
+            fixed = isinstance(chosen, CFTWeights)
+            weights = None if fixed else self._weigh(face, as_plan(chosen), float(confidence[n].mean()))
+            weighed.append(replace(face, codes=codes[n], confidence=confidence[n], weights=weights))
+        return weighed
+
+    def _chosen(self, face: AlignedFace, w: Weighting | None) -> Weighting:
+        if w is not None:
+            return w
+        return self.config.w if face.w is None else face.w
 
     def _weigh(self, face: AlignedFace, plan: FidelityPlan, confidence: float) -> FaceWeights:
         assert self.net is not None
@@ -300,19 +305,19 @@ class FaceRestorer:
             size=face.face.size,
             number=face.number,
             frame=face.face.image_index,
+            calibration=self.config.calibration,
             quality=lambda: face_quality(face.crop, face.inside, face.face.size, confidence),
             parsed=None if self.parser is None else parsed,
         )
         return weigh_face(plan, asked, self.net.config.cft_sizes)
 
-    @staticmethod
-    def _batched(chosen: Sequence[Weighting], in_force: Sequence[FaceWeights | None]) -> float | CFTWeights:
+    def _batched(self, faces: Sequence[AlignedFace], w: Weighting | None) -> float | CFTWeights:
         """The weights of a batch as the network takes them: those of plans, or one `CFTWeights` that all share."""
-        weighed = [weights for weights in in_force if weights is not None]
-        if len(weighed) == len(chosen):
+        weighed = [face.weights for face in faces if face.weights is not None]
+        if len(weighed) == len(faces):
             return cft_weights(weighed)
-        shared = chosen[0]
-        if not isinstance(shared, CFTWeights) or any(w is not shared for w in chosen):
+        shared, *others = (self._chosen(face, w) for face in faces)
+        if not isinstance(shared, CFTWeights) or any(other is not shared for other in others):
             raise ValueError("faces of one batch have either plans or all the same CFTWeights; give them plans")
         return shared
 

@@ -6,23 +6,57 @@ import torch
 from comfy_api.v0_0_2 import io, ui
 
 from .run.pictures import PREVIEWS
-from .types import Detector, Model
+from .types import Detector, Model, Weights
 
 CATEGORY = "image/face restoration"
 LARGE_FACES = ["keep_detail", "replace", "skip"]
 COLOUR_MATCHES = ["auto", "none", "lab", "wavelet"]
 
 
-def fidelity() -> io.Float.Input:
+def fidelity(
+    tooltip: str = "The paper's w. 0: the cleanest face, whose likeness may drift. 1: closest to the input, its faults "
+    "included. 0.5 to 0.8 suits most pictures, 0 to 0.3 very bad ones.",
+    default: float = 0.7,
+) -> io.Float.Input:
     """The paper's w."""
-    return io.Float.Input(
-        "fidelity",
-        default=0.7,
-        min=0.0,
-        max=1.0,
-        step=0.05,
-        tooltip="The paper's w. 0: the cleanest face, whose likeness may drift. 1: closest to the input, its faults "
-        "included. 0.5 to 0.8 suits most pictures, 0 to 0.3 very bad ones.",
+    return io.Float.Input("fidelity", default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip)
+
+
+def fraction(name: str, default: float, tooltip: str) -> io.Float.Input:
+    """A weight or a factor, 0 to 1."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip)
+
+
+def region(name: str, default: float, tooltip: str) -> io.Float.Input:
+    """The weight of a region, or, below 0, none of its own."""
+    return io.Float.Input(name, default=default, min=-1.0, max=1.0, step=0.05, tooltip=tooltip)
+
+
+def weights_to_build_on() -> io.Input:
+    """What a node of weights begins with."""
+    return Weights.Input(
+        "weights",
+        optional=True,
+        tooltip="Weights to build on: what this node sets stands in place of theirs, the rest of them stays.",
+    )
+
+
+def weights(name: str = "weights") -> io.Input:
+    """The weights of a node that restores."""
+    return Weights.Input(
+        name,
+        optional=True,
+        tooltip="From CodeFormer CFT Weights and its like: by scale, region, place, face, frame, or automatic. Their "
+        "base, where they have one, stands in place of fidelity.",
+    )
+
+
+def weighted() -> io.Output:
+    """What a node of weights gives."""
+    return Weights.Output(
+        "weighted",
+        display_name="weights",
+        tooltip="For Restore Faces, Restore Aligned Faces, Fidelity Sweep, or the next node of weights.",
     )
 
 

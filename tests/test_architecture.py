@@ -23,7 +23,7 @@ ROOMS = {
         },
         "restorer": {"fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
-        "models": {"pasting", "weights", "networks"},
+        "models": {"fidelity", "pasting", "weights", "networks"},
         "fidelity": {"pasting", "networks", "whole_files"},
         "detection": {"weights", "pictures", "facexlib_nets", "networks"},
         "pasting": {"weights", "pictures", "facexlib_nets", "networks"},
@@ -37,6 +37,7 @@ ROOMS = {
     "training": {
         "train": {"export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
         "evaluate": {"evaluation", "faces"},
+        "calibrate": {"evaluation", "stages", "faces"},
         "prepare": {"faces"},
         "export": {"stages", "presets"},
         "curves": {"averaging"},
@@ -49,13 +50,15 @@ ROOMS = {
     },
     "nodes": {
         "extension": {
-            *("load", "find", "crops", "restore", "sweep", "regions", "degrade"),
+            *("load", "find", "crops", "restore", "weights", "inspect", "sweep", "regions", "degrade"),
             *("replacements", "run"),
         },
         "load": {"widgets", "types", "run"},
         "find": {"widgets", "types", "run"},
         "crops": {"widgets", "types", "run"},
         "restore": {"widgets", "types", "run"},
+        "weights": {"widgets", "types", "run"},
+        "inspect": {"widgets", "run"},
         "sweep": {"widgets", "types", "run"},
         "regions": {"widgets", "types", "run"},
         "degrade": {"widgets", "types", "run"},

@@ -1,6 +1,7 @@
 """The command line: `codeformer restore | degrade | info | convert | migrate-workflow`."""
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def _restore(args: argparse.Namespace) -> int:
     from ..models import default_model, model_path, model_usage
     from ..restorer import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, restore_files
-    from .fidelity import fidelity_plan, in_words
+    from .fidelity import fidelity_plan, in_words, is_automatic
     from .memory import keep_freed_memory
     from .reports import stamp
 
@@ -65,6 +66,7 @@ def _restore(args: argparse.Namespace) -> int:
     )
     config = RestoreConfig(
         w=plan,
+        calibration=usage.calibration,
         adain=usage.adain if args.adain is None else args.adain,
         keep_grey=usage.keep_grey if args.keep_grey is None else args.keep_grey,
         selection=selection,
@@ -77,6 +79,7 @@ def _restore(args: argparse.Namespace) -> int:
     settings = {
         **asdict(replace(config, w=0.0)),
         "w": plan_to_json(plan),
+        "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
         "model": stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }

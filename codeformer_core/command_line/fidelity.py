@@ -35,6 +35,11 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
     return as_plan(plan, usual)
 
 
+def is_automatic(plan: FidelityPlan) -> bool:
+    """Whether the weights of some faces are chosen by how bad they are."""
+    return isinstance(plan.base, AutoFidelity)
+
+
 def in_words(plan: FidelityPlan) -> str:
     """The plan's parts in a few words."""
     base = plan.base

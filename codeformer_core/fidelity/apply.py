@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..networks.cft import CFTWeights
-from .automatic import FaceQuality, automatic_weight
+from .automatic import Calibration, FaceQuality
 from .plan import AutoFidelity, FidelityPlan, Region, weight_between, weight_between_sizes
 from .regions import regions_of_landmarks
 
@@ -24,7 +24,8 @@ class FaceToWeigh:
     size: float  # short side of its box, px of the picture
     number: int  # among its picture's faces
     frame: int  # which picture
-    quality: Callable[[], FaceQuality]  # asked for by the automatic fidelity alone
+    quality: Callable[[], FaceQuality]  # asked for by the automatic fidelity alone, with the model's calibration
+    calibration: Calibration
     parsed: Callable[[], dict[Region, np.ndarray]] | None = None  # regions of a parsing net, where there is one
 
 
@@ -85,7 +86,12 @@ def _weigh_whole(plan: FidelityPlan, face: FaceToWeigh) -> tuple[float, str, Fac
         return weight_between(plan.frames, face.frame), f"frame {face.frame}", None
     if isinstance(plan.base, AutoFidelity):
         quality = face.quality()
-        return automatic_weight(quality, plan.base), f"automatic: {quality.in_words()}", quality
+        severity = face.calibration.severity(quality)
+        return (
+            face.calibration.weight(quality, plan.base),
+            f"automatic: severity {severity:.2f} ({quality.in_words()})",
+            quality,
+        )
     if plan.base is None:
         raise ValueError("the fidelity plan has no base: give a number or the automatic fidelity")
     return float(plan.base), "", None

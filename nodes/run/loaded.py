@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,13 @@ class LoadedModel:
 
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
-        config = RestoreConfig(adain=usage.adain, keep_grey=usage.keep_grey, colour_match=match, **settings)
+        config = RestoreConfig(
+            adain=usage.adain,
+            keep_grey=usage.keep_grey,
+            colour_match=match,
+            calibration=usage.calibration,
+            **settings,
+        )
         return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
 
     def restore_at(
@@ -54,12 +60,18 @@ class LoadedModel:
             return restorer.restore_at(weights, faces)
         if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
             logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
-        with self._on_device(todo) as at_once:
+        with self.on_device(todo) as at_once:
             batched = type(restorer)(self.net, config=replace(restorer.config, batch_size=at_once))
             return batched.restore_at(weights, faces, progress=progress)
 
+    def weigh(self, restorer: Any, faces: Sequence[Any], weights: Any) -> list[Any]:
+        """The faces with the weights that would be in force for them: their codes are predicted, nothing is decoded."""
+        with self.on_device(len(faces)):
+            weighed = [restorer.weigh([face], restorer.predict([face]), weights) for face in faces]
+        return [face for (face,) in weighed]
+
     @contextmanager
-    def _on_device(self, todo: int) -> Iterator[int]:
+    def on_device(self, todo: int) -> Iterator[int]:
         """Weights on the device; how many faces fit at once; an interrupt stops the network between blocks.
 
         One at a time on a CPU, where more gain nothing (bench/README.md).
@@ -82,14 +94,27 @@ class LoadedModel:
 class LoadedParser:
     """A face parsing net, for masks that follow the face."""
 
-    parser: Any  # codeformer_core.parsing.FaceParser
+    parser: Any  # codeformer_core's FaceParser
     patcher: ModelPatcher
+
+    @property
+    def kind(self) -> str:
+        """Which net it is."""
+        return self.parser.kind
 
     def masks(self, faces: Any) -> Any:
         """As the core's parsers give them; loaded anew if ComfyUI has needed its memory since."""
-        stop_if_interrupted()
-        with _loaded(self.patcher, PARSING * 2**20, "parsing a face", "choose no parser"):
+        with self._loaded():
             return self.parser.masks(faces)
+
+    def classes(self, faces: Any) -> Any:
+        """Likewise."""
+        with self._loaded():
+            return self.parser.classes(faces)
+
+    def _loaded(self) -> AbstractContextManager[None]:
+        stop_if_interrupted()
+        return _loaded(self.patcher, PARSING * 2**20, "parsing a face", "choose no parser")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from codeformer_core import load_codeformer, load_detector
 from codeformer_core.detection.faces import Face
 from codeformer_core.fidelity.apply import FaceToWeigh, FaceWeights, cft_weights, weigh_face
-from codeformer_core.fidelity.automatic import FaceQuality
+from codeformer_core.fidelity.automatic import ASSUMED, FaceQuality
 from codeformer_core.fidelity.mask import FidelityMask
 from codeformer_core.fidelity.plan import REGIONS, AutoFidelity, FidelityPlan
 from codeformer_core.models import BUNDLED
@@ -55,7 +55,8 @@ def asked(face: Face, size: int = 64, **changes: Any) -> FaceToWeigh:
         "size": face.size,
         "number": 0,
         "frame": 0,
-        "quality": lambda: FaceQuality(pixels=face.size, blur=0, noise=0, blocking=0, doubt=0),
+        "quality": lambda: FaceQuality(small=0, blur=0, noise=0, blocking=0, doubt=0),
+        "calibration": ASSUMED,
     }
     return FaceToWeigh(**(known | changes))
 
