@@ -17,7 +17,7 @@ from .pasting.colour import ColourMatch, is_grey, match_colour, to_grey
 from .pasting.masks import border_mask, square_mask
 from .pasting.parsing import FaceParser
 from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
-from .pictures.arrays import check_picture, from_network, to_network
+from .pictures.arrays import check_picture, check_values, from_network, to_network
 
 logger = logging.getLogger(__name__)
 # Faces with more pixels than the crop keep the picture's finer detail, are pasted without it, or are left alone.
@@ -80,7 +80,8 @@ class Restoration:
 class FaceRestorer:
     """Restores the faces of pictures: `restorer(image)`, or step by step with `detect`, `align`, `restore`, `paste`.
 
-    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]. Without a detector, faces must be given; without a
+    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]; floats may ring a little beyond, others are refused
+    (`pictures.arrays.check_values`). Without a detector, faces must be given; without a
     network there is no `restore`, and crops are of `face_size`, which is otherwise the network's.
     """
 
@@ -230,6 +231,7 @@ class FaceRestorer:
         """Of crops (b, s, s, 3): faces (b, s, s, 3) at each weight, codes (b, n) and the confidence of these (b, n)."""
         if self.net is None:
             raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
+        check_values(crops, "crop of a face")
         weight = next(self.net.parameters())
         prediction = self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
         restored = [from_network(self.net.decode(prediction, w, self.config.adain)) for w in weights]
