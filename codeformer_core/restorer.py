@@ -21,7 +21,7 @@ from .pasting.colour import ColourMatch, is_grey, match_colour, to_grey
 from .pasting.masks import border_mask, square_mask
 from .pasting.parsing import FaceParser
 from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
-from .pictures.arrays import check_picture, from_network, to_network
+from .pictures.arrays import check_picture, check_values, from_network, to_network
 
 logger = logging.getLogger(__name__)
 # How much of the input a face keeps: one number, a plan in the picture's terms, or the network's own weights.
@@ -94,7 +94,8 @@ class Restoration:
 class FaceRestorer:
     """Restores the faces of pictures: `restorer(image)`, or step by step with `detect`, `align`, `restore`, `paste`.
 
-    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]. Without a detector, faces must be given; without a
+    A picture is (h, w, 3) RGB, uint8, uint16 or float32 in [0, 1]; floats may ring a little beyond, others are refused
+    (`pictures.arrays.check_values`). Without a detector, faces must be given; without a
     network there is no `restore`, and crops are of `face_size`, which is otherwise the network's.
     """
 
@@ -256,6 +257,7 @@ class FaceRestorer:
         """What the network says of the faces, in one batch; one prediction serves any number of `decode`."""
         if self.net is None:
             raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
+        check_values(crops, "crop of a face")
         weight = next(self.net.parameters())
         return self.net.predict_codes(to_network(np.stack([face.crop for face in faces]), weight.device, weight.dtype))
 

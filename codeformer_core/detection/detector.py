@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from ..pictures.arrays import check_picture
+from ..pictures.arrays import check_picture, check_values
 from .faces import Face
 
 MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
@@ -44,7 +44,7 @@ class Detector(Protocol):
 
         `images`: one (h, w, 3) picture, a (b, h, w, 3) batch, or pictures of any sizes, as arrays or tensors: RGB,
         uint8, uint16 or float in [0, 1]. `config` None: the one that the detector was loaded with.
-        Raises ValueError for pictures of other shapes or dtypes.
+        Raises ValueError for pictures of other shapes, dtypes or values.
         """
         ...
 
@@ -75,8 +75,12 @@ def search_size(image: np.ndarray, short_side: int | None) -> tuple[int, int]:
 
 
 def scale_picture(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture at (height, width), in its own dtype: area filter down, linear up, the picture itself if it fits."""
+    """The picture at (height, width), in its own dtype: area filter down, linear up, the picture itself if it fits.
+
+    Raises ValueError for a float picture out of range (`check_values`).
+    """
     height, width = size
+    check_values(image)
     if image.shape[:2] == (height, width):
         return image
     smaller = height * width < image.shape[0] * image.shape[1]

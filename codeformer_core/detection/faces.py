@@ -29,6 +29,8 @@ class Face:
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"{name} is {shape} finite floats, got {array.shape} {array.tolist()}")
             object.__setattr__(self, name, array)
+        if not np.isfinite(self.score):
+            raise ValueError(f"score is a finite number, 0 to 1, got {self.score}")
 
     @property
     def width(self) -> float:

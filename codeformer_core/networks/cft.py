@@ -29,8 +29,8 @@ class CFTWeights:
     def __post_init__(self):
         for weight in [*(self.w.values() if isinstance(self.w, Mapping) else [self.w]), self.outside]:
             _check_weight(weight)
-        if self.mask is not None and (self.mask.ndim != 4 or self.mask.shape[1] != 1):
-            raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {tuple(self.mask.shape)}")
+        if self.mask is not None:
+            _check_mask(self.mask)
 
     def tensors(self) -> list[Tensor]:
         """Those of the weights and the mask that hold one value, or one mask, per face: (b, ...)."""
@@ -52,11 +52,19 @@ class CFTWeights:
         return outside + (w - outside) * mask
 
 
+def _check_mask(mask: Tensor) -> None:
+    if mask.ndim != 4 or mask.shape[1] != 1 or mask.numel() == 0:
+        raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {tuple(mask.shape)}")
+    low, high = (value.item() for value in mask.aminmax())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # NaN is neither; resizing may round a little beyond
+        raise ValueError(f"a CFT mask has values in [0, 1], got {low:g} to {high:g}: scale or clip it first")
+
+
 def _check_weight(w: Weight) -> None:
     if isinstance(w, Tensor):
         if w.ndim > 1:
             raise ValueError(f"w as a tensor is (b,), one value a face, got {tuple(w.shape)}; use CFTWeights(mask=...)")
-        in_range = w.device.type != "cpu" or bool(((w >= 0) & (w <= 1)).all())  # elsewhere a look would cost a sync
+        in_range = bool(((w >= 0) & (w <= 1)).all())  # on a GPU this waits for it, once for each CFTWeights
     else:
         in_range = 0 <= w <= 1
     if not in_range:

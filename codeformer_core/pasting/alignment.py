@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from ..pictures.arrays import check_picture, to_float
+from ..pictures.arrays import check_picture, check_values, to_float
 
 # FFHQ at 512 px: image-left eye, image-right eye, nose tip, image-left and image-right mouth corner.
 TEMPLATE_512 = np.array(
@@ -65,7 +65,7 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     """The aligned face (size, size, 3), float32 in [0, 1], of a picture (h, w, 3).
 
     Only the face's own region is read. A face larger than the crop is averaged down first, so that nothing aliases.
-    Beyond the picture's edge the crop is `OUTSIDE`.
+    Beyond the picture's edge the crop is `OUTSIDE`. Raises ValueError for floats out of range (`check_values`).
     """
     image = check_picture(image)
     height, width = image.shape[:2]
@@ -75,7 +75,7 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     crop = np.broadcast_to(OUTSIDE, (size, size, 3)).copy()
     if x0 >= x1 or y0 >= y1:
         return crop
-    region = image[y0:y1, x0:x1]
+    region = check_values(image[y0:y1, x0:x1])
     to_crop = _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
     if affine_scale(affine) < 1:
         h, w = (max(round(n * affine_scale(affine)), 1) for n in region.shape[:2])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..pictures.arrays import WHITE, check_picture, from_float, to_float
+from ..pictures.arrays import WHITE, check_picture, check_values, from_float, to_float
 from .alignment import (
     Region,
     affine_scale,
@@ -34,6 +34,14 @@ class Patch:
     claims: np.ndarray = field(init=False)  # (s, s, 2): the mask, and the mask less towards its edge
 
     def __post_init__(self):
+        size = len(self.mask)
+        for name, shape in (("restored", (size, size, 3)), ("crop", (size, size, 3)), ("mask", (size, size))):
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype.kind != "f":
+                raise ValueError(f"{name} of a face is {shape} float in [0, 1], got {array.shape} {array.dtype}")
+            check_values(array, f"{name} of a face")
+        if self.affine.shape != (2, 3) or not np.isfinite(self.affine).all():
+            raise ValueError(f"affine of a face is (2, 3) finite floats, got {self.affine.tolist()}")
         claims = np.dstack([self.mask, self.mask * _closeness(len(self.mask))])
         object.__setattr__(self, "claims", claims.astype(np.float32))
 
@@ -87,6 +95,7 @@ def paste_faces(
     image = check_picture(image)
     height, width = (n * upscale for n in image.shape[:2])
     base = enlarge(image, upscale) if background is None else check_picture(background)
+    check_values(base, "a float picture or background")
     if base.shape[:2] != (height, width):
         raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
     limit = _full_size(limit, image.shape[:2], (height, width))
@@ -138,6 +147,7 @@ def _full_size(limit: np.ndarray | None, size: tuple[int, ...], full: tuple[int,
         raise ValueError(f"a mask must have the picture's height and width, got {limit.shape} for {full}")
     if limit.dtype not in WHITE:
         raise ValueError(f"a mask is uint8, uint16 or float32 (in [0, 1]), got {limit.dtype}")
+    check_values(limit, "a float mask", overshoot=1e-3)
     return cv2.resize(limit, full[::-1], interpolation=cv2.INTER_LINEAR)
 
 

@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor
 
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
+OVERSHOOT = 0.5  # how far beyond [0, 1] floats may lie: more than any resizing filter rings, less than 0 to 255 needs
 
 
 def check_picture(image: np.ndarray) -> np.ndarray:
@@ -16,6 +17,25 @@ def check_picture(image: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"a picture is a (h, w, 3) RGB array of uint8, uint16 or float, got {image.shape} {image.dtype}"
         )
+    return image
+
+
+def check_values(image: np.ndarray, what: str = "a float picture", overshoot: float = OVERSHOOT) -> np.ndarray:
+    """Floats in [0, 1], or up to `overshoot` beyond, as they are; ValueError for others and for NaN and infinity.
+
+    What lies beyond is clipped in faces and kept elsewhere. Integers need no look, and floats only one.
+    """
+    if image.dtype.kind == "f" and image.size:
+        low, high = float(image.min()), float(image.max())  # NaN if there is any
+        if not (-overshoot <= low and high <= 1 + overshoot):
+            remedy = (
+                "replace them with numbers"
+                if not np.isfinite(low + high)
+                else "divide it by 255"
+                if low >= 0 and 2 < high <= 255
+                else "scale or clip it"
+            )
+            raise ValueError(f"{what} lies in [0, 1], got values from {low:g} to {high:g}: {remedy} first")
     return image
 
 

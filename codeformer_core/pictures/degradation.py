@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import cv2
 import numpy as np
 
-from .arrays import check_picture, from_float, to_float
+from .arrays import check_picture, check_values, from_float, to_float
 
 FACE_SIZE = 512  # pixels; the side of the faces for which the presets are given
 
@@ -125,7 +125,7 @@ def degrade(image: np.ndarray, degradation: Degradation) -> np.ndarray:
 
     The steps run on 8 bits, which is all that a JPEG holds. Both resizes are bilinear and noise differs per channel.
     """
-    height, width = check_picture(image).shape[:2]
+    height, width = check_values(check_picture(image)).shape[:2]
     x = _convert(image, np.dtype(np.uint8))
     x = _blur(x, degradation)
     small = max(1, round(width / degradation.downscale)), max(1, round(height / degradation.downscale))

@@ -158,6 +158,33 @@ def test_large_faces_are_skipped_with_a_note_if_wanted(photo, identity_net, face
     assert (result.image[420:460, 40:80] > photo[420:460, 40:80]).mean() > 0.5
 
 
+@pytest.mark.parametrize(("side", "skipped"), [(100, False), (127, False), (129, True), (150, True)])
+def test_large_means_more_pixels_than_the_networks_crop(side, skipped, photo, identity_net, face_at):
+    restorer = build(identity_net, config=RestoreConfig(large_faces="skip"))
+    (face,) = restorer.align(photo, [face_at(222, 222, side)])
+    assert bool(face.note) is skipped
+    assert bool(restorer.as_aligned(photo[:side, :side]).note) is skipped
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 255.0])
+def test_float_pictures_out_of_range_are_named_at_each_step(value, photo, identity_net, face_at):
+    face = face_at(222, 118, 100)
+    good = photo.astype(np.float32) / 255
+    spoilt = good.copy()
+    spoilt[118, 222] = value
+    restorer = build(identity_net)
+    for step in (lambda: restorer.align(spoilt, [face]), lambda: restorer.as_aligned(spoilt)):
+        with pytest.raises(ValueError, match=rf"\[0, 1\].*{value:g}"):
+            step()
+    (aligned,) = restorer.align(good, [face])
+    with pytest.raises(ValueError, match=rf"crop.*{value:g}"):
+        restorer.restore([dataclasses.replace(aligned, crop=np.full_like(aligned.crop, value))])
+    with pytest.raises(ValueError, match=rf"restored.*{value:g}"):
+        restorer.paste(good, [dataclasses.replace(aligned, restored=np.full_like(aligned.crop, value))])
+    with pytest.raises(ValueError, match=rf"picture.*{value:g}"):
+        build(identity_net)(spoilt, faces=[[]])
+
+
 @pytest.mark.parametrize("upscale", [1, 2])
 def test_large_faces_keep_their_detail(upscale, identity_net, face_at, rng):
     image = rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)
@@ -330,6 +357,7 @@ def test_pictures_and_lists_that_do_not_fit_are_named(photo, identity_net, face_
     ("name", "value"),
     [
         ("w", 1.5),
+        ("w", float("nan")),
         ("upscale", 5),
         ("upscale", 0),
         ("large_faces", "shrink"),

@@ -40,6 +40,12 @@ def test_face_of_another_shape_is_refused(box, landmarks):
         Face(box=box, landmarks=landmarks, score=1)
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_refused(score):
+    with pytest.raises(ValueError, match="score"):
+        Face(box=np.zeros(4), landmarks=np.zeros((5, 2)), score=score)
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [

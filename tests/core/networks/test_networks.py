@@ -42,6 +42,23 @@ def test_w_per_place_changes_nothing_far_from_the_mask(tiny_net, lq):
     assert not torch.allclose(tiny_net.decode(predicted, weights), tiny_net.decode(predicted, 0.25))
 
 
+def test_a_mask_is_averaged_down_and_interpolated_up():
+    stripes = torch.tensor([0.0, 1.0, 1.0, 1.0]).repeat(64, 16)[None, None]
+    torch.testing.assert_close(CFTWeights(w=1.0, mask=stripes).at(16), torch.full((1, 1, 16, 16), 0.75))
+    two = torch.tensor([[0.0, 1.0]]).repeat(2, 1)[None, None]
+    row = CFTWeights(w=1.0, mask=two).at(8)[0, 0, 0]  # pyright: ignore[reportIndexIssue]
+    assert row.tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+
+
+@pytest.mark.parametrize(("value", "named"), [(-0.1, "-0.1 to"), (255.0, "to 255"), (float("nan"), "nan")])
+def test_mask_out_of_range_is_refused(value, named):
+    mask = torch.full((1, 1, 8, 8), 0.5)
+    mask[0, 0, 3, 3] = value
+    with pytest.raises(ValueError, match=f"mask.*{named}"):
+        CFTWeights(w=1.0, mask=mask)
+    CFTWeights(w=1.0, mask=mask.fill_(1 + 1e-6))  # as resizing rounds
+
+
 @pytest.mark.parametrize("w", [-0.1, 1.1, float("nan"), torch.tensor([0.5, 2.0]), torch.zeros(1, 1)])
 def test_w_out_of_range_is_refused(tiny_net, lq, w):
     with pytest.raises(ValueError, match="w "):

@@ -54,6 +54,16 @@ def test_lab_matches_each_channel_to_mean_and_std(crop, restored):
     np.testing.assert_allclose(lab.std((0, 1))[1:], wanted.std((0, 1))[1:], rtol=0.05)
 
 
+def test_lab_leaves_most_of_the_restored_contrast_in_lightness(rng):
+    """It is part of what was restored: the gain lies between 0.8 and 1.25, whatever the crop's contrast."""
+    restored = np.repeat(0.5 + 0.1 * rng.standard_normal((96, 96, 1)), 3, 2).clip(0, 1).astype(np.float32)
+    for contrast, gain in ((0.2, 0.8), (2, 1.25)):
+        crop = np.clip(0.5 + contrast * (restored - 0.5), 0, 1)
+        matched = match_colour(restored, crop, "lab", EVERYWHERE)
+        spread = [cv2.cvtColor(image, cv2.COLOR_RGB2Lab)[..., 0].std() for image in (matched, restored)]
+        assert spread[0] / spread[1] == pytest.approx(gain, rel=0.02)
+
+
 def test_lab_looks_only_at_what_lies_on_the_picture(crop, restored):
     inside = EVERYWHERE.copy()
     inside[:, :40] = False
@@ -94,6 +104,13 @@ def test_grey_is_told_from_colour_where_the_picture_is(crop):
     inside[0, 0] = False
     assert is_grey(tinted, inside)
     assert not is_grey(grey, np.zeros_like(inside))
+
+
+@pytest.mark.parametrize(("spread", "grey"), [(0, True), (2, True), (3, False), (8, False), (12, False)])
+def test_a_tint_beyond_the_rounding_of_a_jpeg_is_colour(spread, grey):
+    crop = np.full((96, 96, 3), 100, np.uint8)
+    crop[..., 2] += spread
+    assert is_grey(crop.astype(np.float32) / 255, EVERYWHERE) is grey
 
 
 def test_to_grey_keeps_dtype_and_luma():

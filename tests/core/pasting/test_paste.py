@@ -9,7 +9,7 @@ import skimage.data
 from codeformer_core.pasting import paste
 from codeformer_core.pasting.alignment import affine_scale, crop_face, crop_region, estimate_affine, paste_mask
 from codeformer_core.pasting.masks import square_mask
-from codeformer_core.pasting.paste import Patch, enlarge, own_detail, paste_faces
+from codeformer_core.pasting.paste import Patch, enlarge, own_detail, paste_faces, pasted_mask
 
 SIZE = 128
 
@@ -246,12 +246,82 @@ def test_a_limit_may_have_the_size_of_the_input_or_of_the_output(upscaled, face_
     assert pasted[50, 60, 0] > 180
 
 
-def test_pictures_brighter_than_white_keep_their_values(face_at):
-    image = np.full((80, 80, 3), 1.7, np.float32)
+def test_what_a_resizing_filter_leaves_beyond_white_and_black_is_kept(face_at):
+    image = np.full((80, 80, 3), 1.4, np.float32)
     image[:, 40:] = -0.3
     pasted = paste_faces(image, [patch(image, face_at(40, 40, 50))])
-    assert pasted.max() == np.float32(1.7)
+    assert pasted.max() == np.float32(1.4)
     assert pasted.min() == np.float32(-0.3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("change", [0.9, -0.9])
+def test_pasted_values_stay_between_black_and_white(dtype, change, face_at):
+    white = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+    image = np.full((80, 80, 3), (0.3 if change < 0 else 0.7) * white).astype(dtype)
+    pasted = paste_faces(image, [patch(image, face_at(40, 40, 50), change=change / 2)] * 2)
+    bright = Patch(
+        restored=np.full((SIZE, SIZE, 3), 1.4 if change > 0 else -0.4, np.float32),
+        crop=np.full((SIZE, SIZE, 3), 0.5, np.float32),
+        affine=estimate_affine(face_at(40, 40, 50).landmarks, SIZE),
+        mask=square_mask(SIZE, 50 / SIZE),
+    )
+    for result in (pasted, paste_faces(image, [bright])):
+        assert result[40, 40].tolist() == [white if change > 0 else 0] * 3
+        assert 0 <= result.min() <= result.max() <= white
+
+
+def test_a_mask_is_enlarged_without_steps(face_at):
+    """From a limit of the input's size and from a crop's mask alike: a ramp stays a ramp."""
+    image = np.full((60, 60, 3), 0.25, np.float32)
+    face = patch(image, face_at(30, 30, 40), change=0.5, upscale=4)
+    ramp = np.repeat(np.clip((np.arange(60) - 20) / 20, 0, 1)[None].astype(np.float32), 60, 0)
+    limited = paste_faces(image, [face], upscale=4, limit=ramp)[120, 70:170, 0]
+    assert np.abs(np.diff(limited)).max() < 0.5 / 20 / 4 * 1.5
+    small = Patch(  # a crop of 32 px over 40 x 4 pixels
+        restored=np.ones((32, 32, 3), np.float32),
+        crop=np.zeros((32, 32, 3), np.float32),
+        affine=estimate_affine(face_at(30, 30, 40).landmarks, 32),
+        mask=np.repeat(np.linspace(0, 1, 32, dtype=np.float32)[None], 32, 0),
+    )
+    mask = pasted_mask((60, 60), [small], upscale=4)[120, 50:190]
+    assert np.abs(np.diff(mask)).max() < 1 / 32 / 5 * 1.5
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        ({"restored": np.full((SIZE, SIZE, 3), 200.0, np.float32)}, "restored.* to 200: divide it by 255"),
+        ({"restored": np.full((SIZE, SIZE, 3), 200, np.uint8)}, "restored.*uint8"),
+        ({"restored": np.full((64, 64, 3), 0.5, np.float32)}, r"restored.*\(64, 64, 3\)"),
+        ({"crop": np.full((SIZE, SIZE, 3), np.nan, np.float32)}, "crop.*nan"),
+        ({"mask": np.full((SIZE, SIZE), 255.0, np.float32)}, "mask.* 255"),
+        ({"mask": np.full((SIZE, SIZE), np.inf, np.float32)}, "mask.*inf"),
+        ({"affine": np.full((2, 3), np.nan)}, "affine.*nan"),
+    ],
+)
+def test_a_face_that_cannot_be_pasted_is_named(spoil, named, photo, face_at):
+    own = patch(photo, face_at(222, 118, 60))
+    parts = {name: getattr(own, name) for name in ("restored", "crop", "affine", "mask")}
+    with pytest.raises(ValueError, match=named):
+        Patch(**(parts | spoil))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 255.0, -2.0])
+def test_float_pictures_and_masks_out_of_range_are_named(value, face_at):
+    image = np.full((80, 80, 3), 0.5, np.float32)
+    faces = [patch(image, face_at(40, 40, 50), change=0.2)]
+    spoilt = image.copy()
+    spoilt[3, 4, 1] = value
+    limit = np.ones((80, 80), np.float32)
+    limit[3, 4] = value
+    named = f"{value:g}"
+    with pytest.raises(ValueError, match=f"picture.*{named}"):
+        paste_faces(spoilt, faces)
+    with pytest.raises(ValueError, match=f"background.*{named}"):
+        paste_faces(image, faces, background=spoilt)
+    with pytest.raises(ValueError, match=f"mask.*{named}"):
+        paste_faces(image, faces, limit=limit)
 
 
 def test_no_faces_give_an_equal_picture_of_its_own(photo):

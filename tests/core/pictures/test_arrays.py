@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from codeformer_core.pictures.arrays import check_picture, from_float, from_network, to_float, to_network
+from codeformer_core.pictures.arrays import check_picture, check_values, from_float, from_network, to_float, to_network
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -37,6 +38,33 @@ def test_network_output_of_any_precision_comes_back_clamped_float32():
     faces = from_network(torch.tensor([-1.2, 0.0, 1.2]).reshape(1, 3, 1, 1).bfloat16())
     assert faces.dtype == np.float32
     assert faces.ravel().tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "remedy"),
+    [
+        (0, 255, "divide it by 255"),
+        (-2, 0.5, "scale"),
+        (0, np.nan, "replace"),
+        (0, np.inf, "replace"),
+        (-5, 255, "scale"),
+    ],
+)
+def test_floats_out_of_range_are_named_with_the_remedy(low, high, remedy):
+    image = np.full((4, 4, 3), 0.5, np.float32)
+    image[0, 0] = low, high, 0.5
+    with pytest.raises(ValueError, match=rf"\[0, 1\], got values from .*: {remedy}"):
+        check_values(image)
+
+
+def test_what_resizing_filters_ring_beyond_the_range_passes():
+    step = np.zeros((24, 24, 3), np.float32)
+    step[12:, 12:] = 1
+    for filter in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4):
+        large = cv2.resize(step, (70, 70), interpolation=filter)
+        assert large.max() > 1.1
+        assert check_values(large) is large
+    check_values(np.full((2, 2, 3), 255, np.uint8))
 
 
 @pytest.mark.parametrize(
