@@ -8,7 +8,7 @@ from .fidelity.automatic import ASSUMED, MINI, Calibration
 from .networks.config import COLORIZATION, INPAINTING
 from .pasting.colour import ColourMatch
 from .weights.checkpoint import checkpoint_info
-from .weights.download import fetch_published, weights_folder
+from .weights.download import at_home, fetch_published, weights_folder
 from .weights.published import PUBLISHED
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def model_path(name_or_path: str, *, accept_license: bool = False, offline: bool
         return BUNDLED
     if name_or_path in USAGE:
         return fetch_published(name_or_path, accept_license=accept_license, offline=offline)
-    path = Path(name_or_path).expanduser()
+    path = at_home(name_or_path)
     if not path.is_file():
         known = ", ".join(USAGE)
         raise FileNotFoundError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import EXIT_ERROR, command_line
+from .memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         _complain(named)
         return EXIT_ERROR
-    except MemoryError:
-        _complain("out of memory; give smaller pictures or a lower --upscale")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _complain("out of memory; give smaller pictures, or a lower --upscale or --detect-size")
         return EXIT_ERROR
     except KeyboardInterrupt:
         _complain("stopped; run the same command again to go on where it stopped")
@@ -40,7 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"codeformer: {' '.join(message.split())}\n")
+    visible = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(message.split()))
+    sys.stderr.write(f"codeformer: {visible}\n")
+
+
+def _say(text: str) -> None:
+    """Write to standard output what its encoding can hold, and the rest as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -151,13 +161,15 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     from ..restorer import FaceRestorer
     from ..weights.checkpoint import load_codeformer
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = args.device
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     download = {"accept_license": args.accept_license, "offline": args.offline}
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
+        raise ValueError(f"--device {device!r} cannot be used: {reason}; leave it out, or give cpu") from error
     search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
     net = load_codeformer(path, device=device, dtype=getattr(torch, args.dtype))
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
@@ -233,14 +245,14 @@ def _degrade(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     from ..weights.checkpoint import checkpoint_info
 
-    sys.stdout.write(describe(checkpoint_info(args.checkpoint)))
+    _say(describe(checkpoint_info(args.checkpoint)))
     return 0
 
 
 def _convert(args: argparse.Namespace) -> int:
     from ..weights.checkpoint import convert
 
-    sys.stdout.write(describe(convert(args.source, args.target)))
+    _say(describe(convert(args.source, args.target)))
     return 0
 
 
@@ -249,7 +261,7 @@ def _migrate_workflow(args: argparse.Namespace) -> int:
 
     said = migrate_file(args.source, args.target, overwrite=args.overwrite)
     if not args.quiet:
-        sys.stdout.write(said)
+        _say(said)
     return 0
 
 

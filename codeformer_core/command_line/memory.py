@@ -1,9 +1,14 @@
-"""How the C library hands out memory to this process."""
+"""Memory: how the C library hands it out to this process, and errors that say that there is none left."""
 
 import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is Python's or PyTorch's for too little memory; PyTorch's on a CPU has no type of its own."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def keep_freed_memory() -> None:

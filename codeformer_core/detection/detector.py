@@ -11,6 +11,7 @@ from torch import Tensor
 from ..pictures.arrays import check_picture, check_values
 from .faces import Face
 
+MAX_SHORT_SIDE = 8192  # pixels; more takes more memory than machines have
 MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
 
 Images = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
@@ -30,8 +31,10 @@ class DetectorConfig:
             raise ValueError(f"score_threshold is {self.score_threshold}, expected 0.01 or more and less than 1")
         if not 0 < self.nms_threshold <= 1:
             raise ValueError(f"nms_threshold is {self.nms_threshold}, expected more than 0 and at most 1")
-        if self.short_side is not None and self.short_side < 32:
-            raise ValueError(f"short_side is {self.short_side}, expected None or 32 pixels or more; 640 is usual")
+        if self.short_side is not None and not 32 <= self.short_side <= MAX_SHORT_SIDE:
+            raise ValueError(
+                f"short_side is {self.short_side}, expected None or 32 to {MAX_SHORT_SIDE} pixels; 640 is usual"
+            )
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}, expected 1 or more")
 

@@ -9,6 +9,7 @@ from ..whole_files import whole_file
 from .workflow_graph import BUNDLED_MODEL, NEVER, NEW, OLD, RESNET_DETECTOR, Graph, Node, Wire
 from .workflow_json import APIWorkflow, UIWorkflow, read_workflow
 
+MAX_BYTES = 100_000_000  # of a workflow
 OTHER_NETWORKS = ("gfpgan", "gpen", "restoreformer")  # in the names of files
 PASSING = {"Reroute", "Reroute (rgthree)", "SetNode", "GetNode"}  # these take the type of what they pass on
 # sort_by to our order, and whether that one starts at the other end; ReActor sorts upwards
@@ -56,7 +57,11 @@ def migrate_file(source: Path, target: Path, *, overwrite: bool = False) -> str:
 
 
 def _read_json(path: Path) -> Any:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is a folder or a device, not a file; give a workflow's .json")
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, more than {MAX_BYTES}")
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is no JSON file ({error})") from error

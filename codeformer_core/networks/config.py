@@ -78,6 +78,8 @@ class CodeFormerConfig:
             raise ValueError(f"cft_sizes must be among the sides {self.vq.sizes}, got {self.cft_sizes}")
 
 
+UNTOLD = (LookupError, ValueError, TypeError, ArithmeticError)  # of sizes that make no sense
+
 RESTORATION = CodeFormerConfig()
 INPAINTING = CodeFormerConfig(vq=VQConfig(codebook_size=512), cft_sizes=(32, 64, 128))
 COLORIZATION = CodeFormerConfig(cft_sizes=(32, 64, 128))
@@ -96,7 +98,7 @@ def vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | None = Non
     """
     try:
         return _vq_config(state, known or {})
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except UNTOLD as error:
         raise CheckpointError(f"its sizes cannot be told ({error!r}); is the checkpoint whole?") from error
 
 
@@ -108,6 +110,8 @@ def _vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any]) -> VQConfi
     last_res = [b - 1 - (kinds[b - 1] == "attn") for b in [*downs, len(kinds) - 5]]
     tokens = state["position_emb"].shape[0] if "position_emb" in state else 0
     image_size = math.isqrt(tokens) * 2 ** len(downs) or known.get("image_size", 16 * 2 ** len(downs))
+    if len({blocks.count("res") for blocks in levels}) != 1:  # else a few names would ask for any number of blocks
+        raise ValueError("levels of different numbers of residual blocks")
     codebook_size, codebook_dim = state["quantize.embedding.weight"].shape
     return VQConfig(
         image_size=image_size,
@@ -129,18 +133,26 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
     known = known or {}
     if "ft_layers.0.linear1.weight" not in state:
         raise CheckpointError("the transformer's parameters (ft_layers.0...) are missing; is the checkpoint whole?")
+    if state["position_emb"].ndim != 2:
+        shape = tuple(state["position_emb"].shape)
+        raise CheckpointError(f"position_emb is {shape}, expected (codes, channels); is the checkpoint whole?")
     dim = state["position_emb"].shape[1]
-    cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
     try:
+        cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
+        layers = {int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")}
+        if layers != set(range(len(layers))):
+            raise ValueError(f"layers {min(layers)} to {max(layers)}, but {len(layers)} of them")
         return CodeFormerConfig(
             vq=vq_config(state, known.get("vq")),
             dim=dim,
             n_heads=known.get("n_heads", max(dim // 64, 1)),
-            n_layers=1 + max(int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")),
+            n_layers=len(layers),
             mlp_dim=state["ft_layers.0.linear1.weight"].shape[0],
             cft_sizes=tuple(sorted(cft)),
         )
-    except (ValueError, TypeError) as error:
+    except CheckpointError:
+        raise
+    except UNTOLD as error:
         raise CheckpointError(f"its sizes do not fit together ({error}); is the checkpoint whole?") from error
 
 

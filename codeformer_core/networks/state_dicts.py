@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 WRAPPERS = ("params_ema", "params", "state_dict")  # in this order: averaged weights are preferred
+MAX_WRAPPERS = 9  # one inside the other; a pickle can hold itself
+MAX_SHARING = 8  # times that the tensors of a file may be larger than what they share
 
 # What a network is, told by parameter names that only it has ("name." is a prefix); the first row that fits.
 SIGNATURES = (
@@ -28,17 +31,40 @@ class CheckpointError(ValueError):
 
 
 def unwrap(content: Any) -> dict[str, Tensor]:
-    """The named tensors in what a checkpoint file holds, at any depth of `WRAPPERS`, without the prefix `module.`."""
-    while isinstance(content, Mapping) and (
-        wrapper := next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    ):
-        content = content[wrapper]
+    """The named tensors in what a checkpoint file holds, in up to 9 `WRAPPERS`, without the prefix `module.`."""
+    for _ in range(MAX_WRAPPERS):
+        if not isinstance(content, Mapping):
+            break
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"holds a {type(content).__name__}, not a state dict of named tensors")
-    state = {str(name).removeprefix("module."): t for name, t in content.items() if isinstance(t, Tensor)}
+    named = ((name, t) for name, t in content.items() if isinstance(name, str) and isinstance(t, Tensor))
+    state = {name.removeprefix("module."): t for name, t in named}
     if not state:
         raise CheckpointError("holds no named tensors; give a checkpoint with a state dict")
     return state
+
+
+def check_whole(state: Mapping[str, Tensor]) -> None:
+    """CheckpointError unless every tensor is dense, in memory, and no larger than the values that it is made of.
+
+    A few bytes can claim to be a tensor of any size (an expanded, sparse or meta tensor), or many of one size.
+    """
+    remedy = "save it as an ordinary tensor (.contiguous().clone()) first"
+    stored: dict[int, int] = {}  # address to bytes
+    for name, t in state.items():
+        if t.layout != torch.strided or t.is_quantized or t.is_nested:
+            kind = "quantized" if t.is_quantized else "nested" if t.is_nested else str(t.layout).removeprefix("torch.")
+            raise CheckpointError(f"{name} is a {kind} tensor; {remedy}")
+        if t.device.type != "cpu":
+            raise CheckpointError(f"{name} holds no values (device {t.device}); save the network from a CPU or GPU")
+        storage = t.untyped_storage()
+        stored[storage.data_ptr()] = storage.nbytes()
+        if t.numel() * t.element_size() > storage.nbytes():
+            raise CheckpointError(f"{name} is {tuple(t.shape)} of {storage.nbytes()} bytes repeated; {remedy}")
+    claimed = sum(t.numel() * t.element_size() for t in state.values())
+    if claimed > MAX_SHARING * sum(stored.values()):
+        raise CheckpointError(f"its {len(state)} tensors claim {claimed} bytes and share {sum(stored.values())}; {remedy}")
 
 
 def identify(state: Mapping[str, Tensor]) -> str:

@@ -69,6 +69,8 @@ def read_picture(path: str | Path) -> Picture:
     read. PictureError for what is not a whole picture, or larger than Pillow's guard against bombs allows (179 MP).
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
+        raise PictureError(f"{path}: is no ordinary file; give a picture file")
     try:
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("default")

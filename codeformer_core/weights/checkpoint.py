@@ -3,6 +3,8 @@
 import json
 import pickle
 import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +19,16 @@ from torch import Tensor, nn
 
 from ..networks.codeformer import CodeFormer
 from ..networks.config import CodeFormerConfig, VQConfig, codeformer_config, config_to_json, vq_config
-from ..networks.state_dicts import CheckpointError, identify, unwrap
+from ..networks.state_dicts import CheckpointError, check_whole, identify, unwrap
 from ..networks.vqgan import VQAutoEncoder
 from ..whole_files import whole_file
 
 CONFIG_KEY = "codeformer_config"
+# What reading a damaged file may raise besides SafetensorError and UnpicklingError.
+DAMAGED = (
+    *(RuntimeError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError),
+    *(EOFError, ImportError, MemoryError, RecursionError, struct.error, zipfile.BadZipFile),
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
     Both formats are memory-mapped where they can be. Pickles are read with weights_only, so no code of theirs is run.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is a folder or a device, not a file; give a .safetensors or .pth file")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .safetensors or .pth file")
     if not path.stat().st_size:
@@ -101,12 +110,15 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
             content: Any = load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); fetch it again") from error
+        except (SafetensorError, *DAMAGED) as error:
+            reason = _first_line(error)
+            raise CheckpointError(f"{path}: damaged or not a safetensors file ({reason}); fetch it again") from error
     else:
         content = _read_pickle(path)
     with naming(path):
-        return unwrap(content), metadata
+        state = unwrap(content)
+        check_whole(state)
+    return state, metadata
 
 
 def _read_pickle(path: Path) -> Any:
@@ -115,12 +127,16 @@ def _read_pickle(path: Path) -> Any:
     if head[8:10] == b'{"':  # after the length of its header
         raise CheckpointError(f"{path}: is a safetensors file by another name; rename it to {path.stem}.safetensors")
     zipped = zipfile.is_zipfile(path)
+    if zipped and _is_compressed(path):
+        raise CheckpointError(f"{path}: its records are compressed, which torch.save does not do; save it again with it")
     if not zipped and not head.startswith(b"\x80"):  # with which every binary pickle begins
         raise CheckpointError(
             f"{path}: not a PyTorch checkpoint, or a damaged one (begins with {head!r}); fetch it again"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on pickle protocols that torch.save does not use
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         if refused := re.search(r"Unsupported (?:global: GLOBAL |class |operand )\S+", str(error)):
             raise CheckpointError(
@@ -128,19 +144,32 @@ def _read_pickle(path: Path) -> Any:
                 "get the checkpoint as .safetensors, or from a source that you trust and re-save its state dict"
             ) from error
         raise CheckpointError(f"{path}: not a PyTorch checkpoint, or a damaged one; fetch it again") from error
-    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except DAMAGED as error:
+        reason = _first_line(error)
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({reason}); fetch it again") from error
+
+
+def _is_compressed(path: Path) -> bool:
+    """Whether a zip file could hold more than its own size."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(record.compress_type != zipfile.ZIP_STORED for record in file.infolist())
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: is a damaged zip file ({_first_line(error)}); fetch it again") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def known_config(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The config that a file's metadata holds, as a dict; empty if there is none."""
     try:
         known = json.loads(metadata.get(CONFIG_KEY, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         known = None
     if not isinstance(known, dict) or not isinstance(known.get("vq", {}), dict):
-        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}")
+        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}; fetch it again")
     return known
 
 

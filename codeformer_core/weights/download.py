@@ -33,10 +33,15 @@ class DownloadError(OSError):
     """A published file could not be fetched, checked or written; the message says why, and the remedy."""
 
 
+def at_home(path: str | Path) -> Path:
+    """A path with ~ and ~user filled in; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))
+
+
 def weights_folder() -> Path:
     """CODEFORMER_HOME where it is set, or else this platform's cache folder."""
     if home := os.environ.get("CODEFORMER_HOME"):
-        return Path(home).expanduser()
+        return at_home(home)
     import pooch
 
     return Path(pooch.os_cache("codeformer"))
@@ -62,7 +67,7 @@ def fetch_published(
     if isinstance(name, str) and name not in PUBLISHED:
         raise ValueError(f"no published weights are called {name!r}: there are {', '.join(PUBLISHED)}")
     file = PUBLISHED[name] if isinstance(name, str) else name
-    path = (weights_folder() if directory is None else Path(directory).expanduser()) / file.filename
+    path = (weights_folder() if directory is None else at_home(directory)) / file.filename
     problem = _problem(path, file)
     if problem is None:
         return path
