@@ -33,7 +33,8 @@ ROOMS = {
         "whole_files": set(),
     },
     "training": {
-        "train": {"export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
+        "train": {"validation", "export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
+        "validation": {"evaluation", "stages", "presets", "faces"},
         "evaluate": {"evaluation", "faces"},
         "prepare": {"faces"},
         "export": {"stages", "presets"},

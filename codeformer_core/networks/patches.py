@@ -1,7 +1,7 @@
-"""Squares of pixels as channels, by a Haar transform, so that the largest features are `patch` times smaller than faces.
+"""Squares of pixels as channels, by a Haar transform: the largest features are then `patch` times smaller than faces.
 
-The transform is orthonormal: unfolding is exactly the inverse, a face's squared error is that of its channels, and what
-the decoder gets wrong in the means and the fine bands does not repeat in every square as it would pixel by pixel.
+The transform is orthonormal: unfolding is exactly the inverse, and a face's squared error is that of its channels.
+Means and details are channels of their own, so that flat places need no more than small details, not equal pixels.
 """
 
 from functools import lru_cache

@@ -15,8 +15,9 @@ from comfy.model_patcher import ModelPatcher
 from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
 
-# Bytes of activations at the peak for a place of the largest features, a channel of the network's width and a byte of its dtype.
-# Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on a GPU.
+# Bytes of activations at the peak for a place of the largest features, a channel of the network's width and a byte of
+# its dtype. Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on
+# a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network
 DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
