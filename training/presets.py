@@ -220,6 +220,7 @@ _MINI_COMMON = {
     "w_colour": 1.0,
     "adversarial": "hinge",
     "adaptive_most": 1.0,
+    "discriminator_lr": 2e-4,
     "save_every": 100,
     "log_every": 20,
     "validate_every": 500,

