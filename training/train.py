@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from .averaging import WeightAverage, average_gradients, channels_last
+from .averaging import WeightAverage, average_gradients, cast_convolutions, channels_last
 from .checkpoints import file_hash, load_state, run_json, save_state
 from .curves import Means, save_grid
 from .export import begin_from, export, load_autoencoder, load_predictor, stage_path
@@ -29,10 +29,13 @@ from .presets import PRESETS, StageConfig, TrainConfig, with_steps
 from .stages.adversary import Adversary
 from .stages.codebook import CodeUsage, count_codes, revive
 from .stages.group_norm import use_quick_norms
+from .stages.image_loss import ImageLoss
 from .stages.perceptual import load_perceptual
+from .stages.shift_tolerant import ShiftTolerantLPIPS
 from .stages.stage1 import StageOne
 from .stages.stage2 import StageTwo
 from .stages.stage3 import StageThree
+from .validation import Validation, check_gates
 
 logger = logging.getLogger(__name__)
 Stage = StageOne | StageTwo | StageThree
@@ -51,9 +54,12 @@ def train_stage(
     workers: int = 0,
     perceptual_weights: Path | None = None,
     begin: Path | None = None,
+    val: Path | None = None,
     stop_at: int | None = None,
 ) -> None:
     """Run one stage to its end, or from where it stopped to its end; `stop_at` is a step at which to stop early.
+
+    `val` is a folder of held faces, on which it is measured and which the sample grids show.
 
     What the stage adds, or the whole network, starts from the checkpoint `begin`; see `training.export.begin_from`.
 
@@ -65,7 +71,11 @@ def train_stage(
 
     torch.manual_seed(config.seed * 10 + number)  # the random weights
     perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
-    stage, origin = build_stage(config, number, perceptual, out)
+    crops = channels_last(ShiftTolerantLPIPS("vgg"), device) if stage_config.w_crops else None
+    if config.mixed_precision == "bf16":  # as autocast would make them at each step
+        for fixed in (perceptual, crops):
+            cast_convolutions(fixed, torch.bfloat16)
+    stage, origin = build_stage(config, number, ImageLoss(config, number, perceptual, crops), out)
     if begin is not None:
         begin_from(stage.net, begin, number)
         origin = [*origin, file_hash(begin)]
@@ -77,8 +87,9 @@ def train_stage(
     average = WeightAverage(net, stage_config.ema_decay)
     trained = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=stage_config.lr, betas=stage_config.betas)
-    adversary = Adversary(config, number).to(device)
+    adversary = Adversary(config, number, perceptual).to(device)
     usage = CodeUsage(config.model.vq.codebook_size, device)
+    validation = Validation(val, config.model.vq.image_size, device) if val is not None and is_main else None
 
     step = 0
     if state := load_state(folder / "resume.pt", config, number):
@@ -90,7 +101,8 @@ def train_stage(
         net.load_state_dict(state["net"])
         average.net.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        adversary.load_state_dict(state["adversary"])
+        if state["adversary"] is not None:
+            adversary.load_state_dict(state["adversary"])
         usage.counts.copy_(state["usage"])
         step = state["step"]
     if step >= stage_config.steps:
@@ -107,7 +119,7 @@ def train_stage(
             "net": net.state_dict(),
             "average": average.net.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "adversary": adversary.state_dict(),
+            "adversary": adversary.state_dict() if adversary.active(step - 1) else None,  # what has not begun has none
             "usage": usage.counts,
         }
         export(stage_path(out, number), average.net, stage.exported_config, config, number, step)
@@ -146,7 +158,7 @@ def train_stage(
                 batch = to_device(next(batches), device)
                 with accelerator.autocast():
                     outcome = stage.losses(batch, step)
-                    loss, logs = adversary.backward(accelerator, stage, outcome, batch["hq"], step, accumulate)
+                    loss, logs = adversary.backward(accelerator, stage, outcome, batch, step, accumulate)
                 if not math.isfinite(loss):
                     names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
                     raise FloatingPointError(
@@ -188,7 +200,15 @@ def train_stage(
                 rate = (step - first_step) * stage_config.batch_size / (time.monotonic() - began)
                 progress.set_postfix({**shown, "faces/s": f"{rate:.1f}"})
             if is_main and (step % stage_config.sample_every == 0 or step == end):
-                save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, faces, device, accelerator)
+                shown = faces if val is None else held_faces(config, number, step, val)
+                save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown, device, accelerator)
+            if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
+                with accelerator.autocast():
+                    values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
+                for name, value in values.items():
+                    writer.add_scalar(name, value, step)
+                for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():
+                    logger.info("step %d of stage %d: %s %s", step, number, "met:" if met else "MISSED:", text)
             if step % stage_config.save_every == 0 or step == end:
                 save()
     progress.close()
@@ -197,16 +217,16 @@ def train_stage(
     accelerator.wait_for_everyone()
 
 
-def build_stage(config: TrainConfig, number: int, perceptual: nn.Module, out: Path) -> tuple[Stage, list[str]]:
+def build_stage(config: TrainConfig, number: int, image_loss: ImageLoss, out: Path) -> tuple[Stage, list[str]]:
     """A stage's networks, begun from the stage before, and the hashes of the checkpoints that they come from."""
     before = [stage_path(out, n) for n in range(1, number)]
     if number == 1:
-        return StageOne(config, perceptual), []
+        return StageOne(config, image_loss), []
     autoencoder = load_autoencoder(before[0], config)
     if number == 2:
-        return StageTwo(config, perceptual, autoencoder), [file_hash(path) for path in before]
+        return StageTwo(config, image_loss, autoencoder), [file_hash(path) for path in before]
     predictor = load_predictor(before[1], config)
-    return StageThree(config, perceptual, autoencoder, predictor), [file_hash(path) for path in before]
+    return StageThree(config, image_loss, autoencoder, predictor), [file_hash(path) for path in before]
 
 
 def faces_at(
@@ -224,8 +244,16 @@ def faces_at(
         augment=stage.augment,
         shares=shares,
         balance=config.balance,
+        min_side=config.min_side,
     )
     return (phase.until if phase else stage.steps), faces
+
+
+def held_faces(config: TrainConfig, number: int, step: int, folder: Path) -> FaceFolder:
+    """The faces of a folder as a step would see them, but as they are and not changed for variety."""
+    plain = [replace(s, augment=replace(s.augment, flip=0.0, tone=0.0, background=0.0)) for s in config.stages]
+    plain_config = replace(config, stages=tuple(plain), balance=False, min_side=1)
+    return faces_at(plain_config, number, min(step, config.stage(number).steps - 1), [folder], None)[1]
 
 
 def learning_rate_factor(stage: StageConfig, step: int) -> float:
@@ -266,6 +294,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each --data is drawn (default: by its size)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--val", type=Path, help="folder of aligned faces that are not trained on, to measure on")
     parser.add_argument("--begin-from", type=Path, help="a checkpoint from which the stage begins, as far as it fits")
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
@@ -306,6 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 workers=args.workers,
                 perceptual_weights=args.perceptual_weights,
                 begin=args.begin_from,
+                val=args.val,
             )
         accelerator.end_training()
     except (ValueError, OSError, FloatingPointError) as error:

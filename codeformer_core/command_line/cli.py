@@ -273,7 +273,8 @@ def describe(info: Any) -> str:
     lines.append(f"  {info.tensors} tensors, {info.parameters / 1e6:.1f} M parameters, {', '.join(info.dtypes)}")
     if info.config is not None:
         vq = info.config.vq if isinstance(info.config, CodeFormerConfig) else info.config
-        lines.append(f"  faces of {vq.image_size} px, {vq.latent_size} x {vq.latent_size} codes")
+        folded = f", {vq.patch} x {vq.patch} pixels folded into channels" if vq.patch > 1 else ""
+        lines.append(f"  faces of {vq.image_size} px{folded}, {vq.latent_size} x {vq.latent_size} codes")
         lines.append(f"  codebook of {vq.codebook_size} items, {vq.codebook_dim} wide")
         lines.append(
             f"  width {vq.width} x {vq.ch_mult}, {vq.n_res_blocks} residual blocks, attention at {vq.attn_sizes}"

@@ -16,7 +16,8 @@ class VQConfig:
     """The VQ autoencoder of stage I (paper, Sec. 3.1). The defaults are the published 512 px network."""
 
     image_size: int = 512  # side of a face, px
-    width: int = 64  # channels at full size; every level has width * ch_mult of them
+    patch: int = 1  # squares of patch x patch pixels become channels before the encoder, and pixels after the decoder
+    width: int = 64  # channels of the first level; every level has width * ch_mult of them
     ch_mult: tuple[int, ...] = (1, 2, 2, 4, 4, 8)  # one entry per level, each level halves the side
     n_res_blocks: int = 2  # residual blocks per level
     attn_sizes: tuple[int, ...] = (16,)  # sides at which each residual block is followed by attention
@@ -29,6 +30,8 @@ class VQConfig:
         object.__setattr__(self, "attn_sizes", tuple(self.attn_sizes))
         if not self.ch_mult or self.n_res_blocks < 1 or self.codebook_size < 1 or self.codebook_dim < 1:
             raise ValueError(f"every size of a network is at least 1, got {self}")
+        if self.patch < 1 or self.patch & (self.patch - 1):
+            raise ValueError(f"patch is a power of two, got {self.patch}")
         if self.image_size < 1 or self.image_size % self.downscale:
             raise ValueError(f"image_size must be a multiple of {self.downscale}, got {self.image_size}")
         if any(self.width * m % 32 for m in self.ch_mult):
@@ -39,7 +42,7 @@ class VQConfig:
     @property
     def downscale(self) -> int:
         """Pixels per code, in each direction."""
-        return 2 ** (len(self.ch_mult) - 1)
+        return self.patch * 2 ** (len(self.ch_mult) - 1)
 
     @property
     def latent_size(self) -> int:
@@ -48,8 +51,8 @@ class VQConfig:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Side of each level's features in px, from the face's to the codes'."""
-        return tuple(self.image_size >> level for level in range(len(self.ch_mult)))
+        """Side of each level's features, from the largest (the face's over `patch`) to the codes'."""
+        return tuple(self.image_size // self.patch >> level for level in range(len(self.ch_mult)))
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -105,20 +108,23 @@ def vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | None = Non
 def _vq_config(state: Mapping[str, Tensor], known: Mapping[str, Any]) -> VQConfig:
     kinds = _block_kinds(state, "encoder.blocks.")
     downs = [i for i, kind in enumerate(kinds) if kind == "down"]
-    width = state["encoder.blocks.0.weight"].shape[0]
+    width, c_in = state["encoder.blocks.0.weight"].shape[:2]
+    patch = math.isqrt(c_in // 3)
     levels = [kinds[a + 1 : b] for a, b in zip([0, *downs], [*downs, len(kinds) - 5], strict=True)]  # 5: middle and end
     last_res = [b - 1 - (kinds[b - 1] == "attn") for b in [*downs, len(kinds) - 5]]
     tokens = state["position_emb"].shape[0] if "position_emb" in state else 0
-    image_size = math.isqrt(tokens) * 2 ** len(downs) or known.get("image_size", 16 * 2 ** len(downs))
     if len({blocks.count("res") for blocks in levels}) != 1:  # else a few names would ask for any number of blocks
         raise ValueError("levels of different numbers of residual blocks")
+    downscale = patch * 2 ** len(downs)
+    image_size = math.isqrt(tokens) * downscale or known.get("image_size", 16 * downscale)
     codebook_size, codebook_dim = state["quantize.embedding.weight"].shape
     return VQConfig(
         image_size=image_size,
+        patch=patch,
         width=width,
         ch_mult=tuple(state[f"encoder.blocks.{i}.conv2.weight"].shape[0] // width for i in last_res),
         n_res_blocks=levels[0].count("res"),
-        attn_sizes=tuple(image_size >> level for level, blocks in enumerate(levels) if "attn" in blocks),
+        attn_sizes=tuple(image_size // patch >> level for level, blocks in enumerate(levels) if "attn" in blocks),
         codebook_size=codebook_size,
         codebook_dim=codebook_dim,
         beta=known.get("beta", 0.25),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .blocks import AttnBlock, Downsample, ResBlock, Upsample, group_norm
 from .config import VQConfig, vq_config
+from .patches import PatchesToPixels, fold, start_without_grid
 from .state_dicts import load_strictly, require
 
 
@@ -19,7 +20,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VQConfig, taps: tuple[int, ...] = ()):
         super().__init__()
-        blocks: list[nn.Module] = [nn.Conv2d(3, config.width, 3, padding=1)]
+        self.patch = config.patch
+        blocks: list[nn.Module] = [nn.Conv2d(3 * config.patch**2, config.width, 3, padding=1)]
         self.taps: dict[int, int] = {}  # index of a level's last residual block -> side of its features
         c_in = config.width
         for size, c in zip(config.sizes, config.channels, strict=True):
@@ -40,6 +42,7 @@ class Encoder(nn.Module):
         self, x: Tensor
     ) -> tuple[Tensor, dict[int, Tensor]]:  # (b, 3, s, s) -> (b, d, n, n), {size: (b, c, size, size)}
         features = {}
+        x = fold(x, self.patch)
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in self.taps:
@@ -63,9 +66,12 @@ class Generator(nn.Module):
                 c_in = c
                 if size in config.attn_sizes:
                     blocks.append(AttnBlock(c))
-            if size != config.image_size:
+            if size != config.sizes[0]:
                 blocks.append(Upsample(c))
-        blocks += [group_norm(c_in), nn.Conv2d(c_in, 3, 3, padding=1)]
+        blocks += [group_norm(c_in), nn.Conv2d(c_in, 3 * config.patch**2, 3, padding=1)]
+        if config.patch > 1:
+            blocks += [PatchesToPixels(config.patch), nn.Conv2d(3, 3, 3, padding=1)]
+            start_without_grid(blocks[-3], blocks[-1])
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, modulate: Callable[[int, Tensor], Tensor] | None = None) -> Tensor:

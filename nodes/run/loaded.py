@@ -15,8 +15,9 @@ from comfy.model_patcher import ModelPatcher
 from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
 
-# Bytes of activations at the peak for a pixel of a face, a channel of the network's width and a byte of its dtype.
-# Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on a GPU.
+# Bytes of activations at the peak for a place of the largest features, a channel of the network's width and a byte of
+# its dtype. Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on
+# a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network
 DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
@@ -77,7 +78,7 @@ class LoadedModel:
         One at a time on a CPU, where more gain nothing (bench/README.md).
         """
         vq, dtype, device = self.net.config.vq, next(self.net.parameters()).dtype, self.patcher.load_device
-        each = int(ACTIVATIONS * vq.image_size**2 * vq.width * dtype.itemsize)
+        each = int(ACTIVATIONS * vq.sizes[0] ** 2 * vq.width * dtype.itemsize)
         at_once = 1 if mm.is_device_cpu(device) else min(todo, MOST_FACES)
         with _loaded(self.patcher, at_once * each, f"one face of {vq.image_size} px", "start ComfyUI with --fp16-vae"):
             at_once = int(min(max(mm.get_free_memory(device) // each, 1), at_once))

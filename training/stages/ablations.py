@@ -60,7 +60,7 @@ class MultiScaleCodeFormer(CodeFormer):
         self.finer_emb = nn.Linear(4 * config.vq.channels[-2], config.dim)
 
     def _last_res(self, size: int) -> list[int]:
-        side, found = self.config.vq.image_size, []
+        side, found = self.config.vq.sizes[0], []
         for i, block in enumerate(self.encoder.blocks):
             if isinstance(block, ResBlock) and side == size:
                 found.append(i)

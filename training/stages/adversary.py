@@ -7,10 +7,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..averaging import average_gradients, channels_last, mean_of_processes
-from ..presets import TrainConfig
+from ..presets import StageConfig, TrainConfig
 from .discriminator import Discriminator, adversarial_loss, discriminator_loss
 from .losses import ratio_of_norms
 from .outcome import Outcome
+from .perceptual import EfficientNetLite, load_perceptual
+from .projected import ProjectedDiscriminator
 
 
 class HasBalancedWeight(Protocol):
@@ -23,11 +25,13 @@ class HasBalancedWeight(Protocol):
 class Adversary:
     """The discriminator of one stage, its optimizer, and the backward pass that brings all losses together."""
 
-    def __init__(self, config: TrainConfig, number: int):
+    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module):
         self.stage = config.stage(number)
-        self.net = Discriminator(width=config.discriminator_width, n_downs=config.discriminator_downs)
+        self.net = _discriminator(config, self.stage, perceptual)
+        self.trained = [p for p in self.net.parameters() if p.requires_grad]
         self.lr = self.stage.discriminator_lr or self.stage.lr
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=self.lr, betas=self.stage.betas)
+        betas = (0.0, 0.99) if isinstance(self.net, ProjectedDiscriminator) else self.stage.betas
+        self.optimizer = torch.optim.Adam(self.trained, lr=self.lr, betas=betas)
 
     def to(self, device: torch.device) -> "Adversary":
         channels_last(self.net, device)
@@ -41,7 +45,7 @@ class Adversary:
         accelerator: Accelerator,
         stage: HasBalancedWeight,
         outcome: Outcome,
-        hq: Tensor,
+        batch: dict[str, Any],
         step: int,
         accumulate: int,
     ) -> tuple[float, dict[str, Tensor]]:
@@ -57,9 +61,11 @@ class Adversary:
             torch.stack(losses).sum().div(accumulate).backward()
             return total.item(), {"loss": total}
 
-        self.net.requires_grad_(False)
-        adversarial = adversarial_loss(self.stage.adversarial, self.net(restored))
-        self.net.requires_grad_(True)
+        seen = self._look(restored, batch, step)
+        self._train(False)
+        fake_logits = self._judge(seen, step)
+        adversarial = torch.stack([adversarial_loss(self.stage.adversarial, x) for x in fake_logits]).mean()
+        self._train(True)
         image_gradient = torch.autograd.grad(outcome.image_loss, restored)[0]
         adversarial_gradient = torch.autograd.grad(adversarial, restored)[0]
         weight = torch.tensor(self.stage.w_adversarial, device=restored.device)
@@ -70,7 +76,7 @@ class Adversary:
                 )
                 for g in (image_gradient, adversarial_gradient)
             ]
-            weight = weight * ratio_of_norms(*norms)
+            weight = weight * ratio_of_norms(*norms, most=self.stage.adaptive_most)
         heads: list[Tensor] = [restored]
         gradients: list[Any] = [(image_gradient + weight * adversarial_gradient) / accumulate]
         if outcome.other_loss is not None:
@@ -78,8 +84,16 @@ class Adversary:
             gradients.append(torch.full_like(outcome.other_loss, 1 / accumulate))
         torch.autograd.backward(heads, gradients)
 
-        real_logits, fake_logits = self.net(hq), self.net(restored.detach())
-        d_loss = discriminator_loss(self.stage.adversarial, real_logits, fake_logits)
+        with torch.no_grad():
+            seen_real = self._look(batch["hq"], batch, step)
+        real_logits = self._judge(seen_real, step)
+        fake_logits = self._judge([x.detach() for x in seen], step)
+        pairs = [
+            (real[counts], fake)
+            for real, fake, counts in zip(real_logits, fake_logits, self._real(batch, step), strict=True)
+            if counts.any()
+        ]
+        d_loss = torch.stack([discriminator_loss(self.stage.adversarial, *pair) for pair in pairs]).mean()
         (d_loss / accumulate).backward()
         total = total + weight * adversarial.detach()
         logs = {
@@ -87,18 +101,35 @@ class Adversary:
             "gan/restorer": adversarial,
             "gan/discriminator": d_loss,
             "gan/weight": weight,
-            "gan/real": real_logits.float().mean(),
-            "gan/fake": fake_logits.float().mean(),
+            "gan/real": torch.stack([real.float().mean() for real, _ in pairs]).mean(),
+            "gan/fake": torch.stack([fake.float().mean() for _, fake in pairs]).mean(),
         }
         return (total + d_loss.detach()).item(), logs
 
     def step(self, accelerator: Accelerator, step: int) -> None:
         """The discriminator's step of the optimizer."""
-        if any(p.grad is not None for p in self.net.parameters()):
-            average_gradients(accelerator, self.net.parameters())
+        if any(p.grad is not None for p in self.trained):
+            average_gradients(accelerator, self.trained)
             if self.stage.clip_norm:
-                nn.utils.clip_grad_norm_(self.net.parameters(), self.stage.clip_norm)
+                nn.utils.clip_grad_norm_(self.trained, self.stage.clip_norm)
             self.optimizer.step()
+
+    def _look(self, x: Tensor, batch: dict[str, Any], step: int) -> list[Tensor]:
+        """What the heads see of faces (b, 3, s, s)."""
+        return self.net.look(x, batch["slot"], step) if isinstance(self.net, ProjectedDiscriminator) else [x]
+
+    def _judge(self, seen: list[Tensor], step: int) -> list[Tensor]:
+        return self.net(seen, step) if isinstance(self.net, ProjectedDiscriminator) else [self.net(*seen)]
+
+    def _real(self, batch: dict[str, Any], step: int) -> list[Tensor]:
+        """The faces (b,) that each head may take as real."""
+        if isinstance(self.net, ProjectedDiscriminator):
+            return self.net.counts_as_real(batch["native"], batch["hq"].shape[-1], step)
+        return [torch.ones_like(batch["slot"], dtype=torch.bool)]
+
+    def _train(self, on: bool) -> None:
+        for parameter in self.trained:
+            parameter.requires_grad_(on)
 
     def state_dict(self) -> dict[str, Any]:
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -106,3 +137,15 @@ class Adversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _discriminator(
+    config: TrainConfig, stage: StageConfig, perceptual: nn.Module
+) -> Discriminator | ProjectedDiscriminator:
+    if config.discriminator == "patch":
+        return Discriminator(width=config.discriminator_width, n_downs=config.discriminator_downs)
+    network = perceptual if isinstance(perceptual, EfficientNetLite) else load_perceptual("efficientnet")
+    assert isinstance(network, EfficientNetLite)
+    return ProjectedDiscriminator(
+        network, batch_size=stage.batch_size, seed=config.seed, width=config.discriminator_width
+    )

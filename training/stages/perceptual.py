@@ -21,6 +21,7 @@ VGG_TAPS = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's IMAGENET1K_V1
 EFFICIENTNET_TAPS = (0, 2, 4, 10)  # the last blocks at 1/2, 1/4, 1/8 and 1/16 of the side
+EFFICIENTNET_CHANNELS = (16, 24, 40, 112)  # of these features
 EFFICIENTNET_STRIDE_2 = (1, 3, 5, 11)
 # Blocks of the RetinaFace backbone (MobileNet v1 x 0.25) whose output is compared: the last at each of the strides
 # 2, 4, 8, 16 and 32, of 16, 32, 64, 128 and 256 channels.

@@ -3,24 +3,24 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeformer_core.networks.config import VQConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..presets import StageConfig, TrainConfig
+from .image_loss import ImageLoss
 from .outcome import Outcome
 
 
 class StageOne:
     """Encoder, codebook and decoder, all trained."""
 
-    def __init__(self, config: TrainConfig, perceptual: nn.Module):
+    def __init__(self, config: TrainConfig, image_loss: ImageLoss):
         self.stage: StageConfig = config.stage(1)
         self.seed = config.seed
         self.no_codebook = config.no_codebook
-        self.perceptual = perceptual
+        self.image_loss = image_loss
         self.net = VQAutoEncoder(config.model.vq)
 
     @property
@@ -35,7 +35,7 @@ class StageOne:
         return last.weight
 
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:
-        """Eq. 1-3: L1, perceptual and codebook loss."""
+        """Eq. 1-3: losses of the image and of the codebook."""
         hq = batch["hq"]
         z, _ = self.net.encoder(batch["lq"] if self.no_codebook else hq)
         if self.no_codebook:
@@ -48,13 +48,12 @@ class StageOne:
             restored = self.net.generator(torch.where(skips, z, quantized.z_q))
             codes, codebook_loss = quantized.codes, quantized.codebook_loss
         restored = restored.float()
-        l1 = F.l1_loss(restored, hq)
-        perceptual = self.perceptual(restored, hq)
+        image_loss, logs = self.image_loss(restored, batch, step)
         return Outcome(
-            image_loss=self.stage.w_l1 * l1 + self.stage.w_perceptual * perceptual,
+            image_loss=image_loss,
             other_loss=self.stage.w_codebook * codebook_loss,
             restored=restored,
-            logs={"l1": l1, "perceptual": perceptual, "codebook": codebook_loss, "psnr": psnr(restored, hq)},
+            logs=logs | {"codebook": codebook_loss},
             codes=codes,
             z=z.detach(),
         )
@@ -75,8 +74,3 @@ class StageOne:
         if self.no_codebook:
             return [batch["lq"], net.generator(net.encoder(batch["lq"])[0]), hq]
         return [hq, net(hq).image]
-
-
-def psnr(restored: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of a batch in [-1, 1], dB, of the mean squared error of all of it."""
-    return -10 * ((restored.detach().clamp(-1, 1) - clean) / 2).square().mean().clamp_min(1e-10).log10()

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeformer_core.networks.codeformer import CodeFormer, CodePrediction
@@ -13,19 +12,19 @@ from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..presets import StageConfig, TrainConfig
 from .ablations import build_codeformer
+from .image_loss import ImageLoss
 from .losses import code_loss, feature_loss, token_accuracy
 from .outcome import Outcome
-from .stage1 import psnr
 
 
 class StageTwo:
     """Encoder and transformer are trained; codebook and decoder are stage I's and stay so."""
 
-    def __init__(self, config: TrainConfig, perceptual: nn.Module, autoencoder: VQAutoEncoder):
+    def __init__(self, config: TrainConfig, image_loss: ImageLoss, autoencoder: VQAutoEncoder):
         self.stage: StageConfig = config.stage(2)
         self.train_decoder = config.train_decoder
         self.predicts_codes = config.prediction != "nearest"
-        self.perceptual = perceptual
+        self.image_loss = image_loss
         self.net = build_codeformer(config, replace(config.model, cft_sizes=()))
         self.teacher = Teacher(autoencoder)
         for part in ("encoder", "quantize", "generator"):
@@ -51,10 +50,8 @@ class StageTwo:
         if not self.train_decoder:
             return Outcome(other_loss=loss, logs=logs, accuracy=accuracy)
         restored = self.net.decode(prediction, w=0.0).float()
-        l1, perceptual = F.l1_loss(restored, batch["hq"]), self.perceptual(restored, batch["hq"])
-        logs |= {"l1": l1, "perceptual": perceptual, "psnr": psnr(restored, batch["hq"])}
-        image_loss = self.stage.w_l1 * l1 + self.stage.w_perceptual * perceptual
-        return Outcome(image_loss=image_loss, other_loss=loss, restored=restored, logs=logs, accuracy=accuracy)
+        image_loss, parts = self.image_loss(restored, batch, step)
+        return Outcome(image_loss=image_loss, other_loss=loss, restored=restored, logs=logs | parts, accuracy=accuracy)
 
     def rows(self, net: CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: input, restored, rebuilt from the clean face's codes, clean."""

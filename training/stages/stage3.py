@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeformer_core.networks.codeformer import CodeFormer
@@ -11,20 +10,20 @@ from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..presets import StageConfig, TrainConfig
 from .ablations import build_codeformer
+from .image_loss import ImageLoss
 from .losses import token_accuracy
 from .outcome import Outcome
-from .stage1 import psnr
 from .stage2 import Teacher, code_losses, fix_parts, in_float32
 
 
 class StageThree:
     """Encoder, transformer and CFT blocks are trained; codebook and decoder stay stage I's."""
 
-    def __init__(self, config: TrainConfig, perceptual: nn.Module, autoencoder: VQAutoEncoder, predictor: CodeFormer):
+    def __init__(self, config: TrainConfig, image_loss: ImageLoss, autoencoder: VQAutoEncoder, predictor: CodeFormer):
         self.stage: StageConfig = config.stage(3)
         self.adain = config.adain
         self.predicts_codes = config.prediction != "nearest"
-        self.perceptual = perceptual
+        self.image_loss = image_loss
         self.net = build_codeformer(config, config.model)
         self.teacher = Teacher(autoencoder)
         new = self.net.load_state_dict(predictor.state_dict(), strict=False)
@@ -50,17 +49,16 @@ class StageThree:
 
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:
         """Eq. 6 and the image losses of stage I, at w = 1 (Eq. 8)."""
-        hq = batch["hq"]
-        codes = self.teacher.codes(hq)
+        codes = self.teacher.codes(batch["hq"])
         prediction = in_float32(self.net.predict_codes(batch["lq"]))
         loss, logs = code_losses(self.stage, self.net, prediction, codes, self.predicts_codes)
         restored = self.net.decode(prediction, self.w_at(step), self.adain).float()
-        l1, perceptual = F.l1_loss(restored, hq), self.perceptual(restored, hq)
+        image_loss, parts = self.image_loss(restored, batch, step)
         return Outcome(
-            image_loss=self.stage.w_l1 * l1 + self.stage.w_perceptual * perceptual,
+            image_loss=image_loss,
             other_loss=loss,
             restored=restored,
-            logs=logs | {"l1": l1, "perceptual": perceptual, "psnr": psnr(restored, hq)},
+            logs=logs | parts,
             accuracy=token_accuracy(prediction.logits.detach(), codes),
         )
 

@@ -210,3 +210,19 @@ def test_prepare_saves_goes_on_and_says_why_not(tmp_path):
 def test_prepare_without_a_photo_ends_with_one_line(tmp_path, capsys):
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_native_is_the_side_that_a_face_really_has(folder):
+    for size, native in ((64, 48), (SIZE, SIZE)):
+        faces = FaceFolder(folder, size, seed=1, min_side=16)
+        assert faces[SampleKey(0, 0, 2)]["native"] == native
+
+
+def test_another_background_leaves_the_face_as_it_is(rng):
+    face = face_of(1, 128)
+    changed = augment_face(face, AugmentConfig(flip=0.0, background=1.0), rng)
+    region = face_region(128)
+    assert np.array_equal(changed[region], face[region])
+    corner = np.abs(changed[:12, :12].astype(int) - face[:12, :12]).mean()
+    assert corner > 5
+    assert np.array_equal(augment_face(face, AugmentConfig(flip=0.0), rng), face)

@@ -17,6 +17,7 @@ from training.stages.ablations import build_codeformer
 from training.stages.codebook import CodeUsage, count_codes, revive
 from training.stages.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from training.stages.group_norm import ChannelsLastGroupNorm, use_quick_norms
+from training.stages.image_loss import ImageLoss
 from training.stages.perceptual import load_perceptual
 from training.stages.stage1 import StageOne
 from training.train import learning_rate_factor
@@ -45,7 +46,7 @@ def test_discriminator_golden():
 
 def test_faces_skip_the_codebook_less_and_less_often():
     stage = replace(MINI.stage(1), unquantized_until=100, batch_size=8)
-    stage_one = StageOne(replace(MINI, stages=(stage, *MINI.stages[1:])), nn.Identity())
+    stage_one = StageOne(replace(MINI, stages=(stage, *MINI.stages[1:])), ImageLoss(MINI, 1, nn.Identity()))
     slots = torch.arange(8)
     assert stage_one.skips_codebook(slots, 0).all()
     assert not any(stage_one.skips_codebook(slots, step).any() for step in (100, 101, 5000))
