@@ -7,6 +7,7 @@ from . import widgets
 from .run.found import FoundFaces
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
 from .types import Faces
 
 
@@ -42,8 +43,9 @@ class CodeFormerCropFaces(io.ComfyNode):
     def execute(cls, image: torch.Tensor, faces: FoundFaces, size: int) -> io.NodeOutput:
         from .run.restore import crop_faces
 
-        crops = crop_faces(image, faces, size)
-        return io.NodeOutput(crops, faces, ui=widgets.preview(crops, cls))
+        report = Report()
+        crops = crop_faces(image, faces, size, report)
+        return io.NodeOutput(crops, faces, ui=widgets.shown(report, cls, crops))
 
 
 class CodeFormerRestoreAligned(io.ComfyNode):
@@ -65,13 +67,14 @@ class CodeFormerRestoreAligned(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     "restored", display_name="crops", tooltip="The faces, as large as the model makes them."
-                )
+                ),
+                widgets.report(),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
+    def validate_inputs(cls, colour_match: str | None = None) -> bool:
+        return widgets.check_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -83,8 +86,9 @@ class CodeFormerRestoreAligned(io.ComfyNode):
     ) -> io.NodeOutput:
         from .run.restore import restore_crops
 
-        restored = restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match)
-        return io.NodeOutput(restored, ui=widgets.preview(restored, cls))
+        report = Report()
+        restored = restore_crops(crops, model, report, fidelity=fidelity, colour_match=colour_match)
+        return io.NodeOutput(restored, report.text, ui=widgets.shown(report, cls, restored))
 
 
 class CodeFormerPasteFaces(io.ComfyNode):
@@ -114,13 +118,14 @@ class CodeFormerPasteFaces(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("pasted", display_name="image", tooltip="The pictures with the crops in them."),
-                io.Mask.Output("changed", display_name="mask", tooltip="How far each pixel was replaced."),
+                io.Mask.Output("changed", display_name="changed", tooltip="How far each pixel was replaced."),
+                widgets.report(),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, large_faces: str | None = None) -> bool | str:
-        return widgets.are_of_lists(large_faces=(large_faces, widgets.LARGE_FACES))
+    def validate_inputs(cls, large_faces: str | None = None) -> bool:
+        return widgets.check_lists(large_faces=(large_faces, widgets.LARGE_FACES))
 
     @classmethod
     def execute(
@@ -138,4 +143,6 @@ class CodeFormerPasteFaces(io.ComfyNode):
 
         options = {"background": background, "mask": mask, "detector": detector}
         options |= {"mask_softness": mask_softness, "large_faces": large_faces}
-        return io.NodeOutput(*paste_crops(image, faces, crops, **options))
+        report = Report()
+        pasted = paste_crops(image, faces, crops, report, **options)
+        return io.NodeOutput(*pasted, report.text, ui=widgets.shown(report))

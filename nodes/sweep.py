@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 from . import widgets
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
 
 
 class CodeFormerFidelitySweep(io.ComfyNode):
@@ -41,8 +42,8 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
+    def validate_inputs(cls, colour_match: str | None = None) -> bool:
+        return widgets.check_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -61,4 +62,6 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         from .run.sweep import sweep
 
         settings = {"weights": weights, "most_faces": most_faces, "colour_match": colour_match}
-        return io.NodeOutput(*sweep(image, model, detector, **settings))  # pyright: ignore[reportArgumentType]
+        report = Report()
+        swept = sweep(image, model, detector, report, **settings)  # pyright: ignore[reportArgumentType]
+        return io.NodeOutput(*swept, ui=widgets.shown(report))

@@ -11,12 +11,14 @@ from ...codeformer_core.restorer import AlignedFace, FaceRestorer
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import to_pictures
 from .progress import count_faces, watched
+from .report import Report, counted
 
 
 def sweep(
     image: Tensor,
     model: LoadedModel | None,
     detector: LoadedDetector | None,
+    report: Report,
     *,
     weights: str,
     most_faces: int,
@@ -24,9 +26,11 @@ def sweep(
 ) -> tuple[Tensor, Tensor]:
     """The first picture of an IMAGE that has a face at each w (n, h, w, 3); the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
-    model, detector = model or default_model(), detector or default_detector()
+    report.look_at(image)
+    model, detector = model or default_model(report), detector or default_detector()
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
-    picture, faces = _first_with_faces(image, restorer)
+    number, picture, faces = _first_with_faces(image, restorer)
+    report.say(f"{counted(len(faces), 'face')} of picture {number} at {counted(len(values), 'weight')}")
     by_weight = model.restore_at(values, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
@@ -34,11 +38,11 @@ def sweep(
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
 
 
-def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[np.ndarray, list[AlignedFace]]:
+def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[int, np.ndarray, list[AlignedFace]]:
     for i in watched(range(len(image))):
         (picture,) = to_pictures(image[i : i + 1])
         if faces := restorer.align(picture, restorer.detect([picture])[0]):
-            return picture, faces
+            return i, picture, faces
     raise ValueError(
         f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower score_threshold in "
         "CodeFormer Load Detector"
