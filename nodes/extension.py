@@ -12,6 +12,7 @@ from .load import CodeFormerLoadDetector, CodeFormerLoadModel
 from .regions import CodeFormerFacesToMask, CodeFormerFacesToSegs, CodeFormerSegsToFaces
 from .replacements import register_replacements
 from .restore import CodeFormerRestoreFaces
+from .run.examples import offer_examples
 from .run.model_files import DETECTOR_FOLDER, MODEL_FOLDER
 from .sweep import CodeFormerFidelitySweep
 
@@ -22,6 +23,7 @@ class CodeFormerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         for folder in (MODEL_FOLDER, DETECTOR_FOLDER):  # added, so that extra_model_paths.yaml keeps its own
             folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, folder))
+        offer_examples()
         await register_replacements()
         return [
             CodeFormerRestoreFaces,
