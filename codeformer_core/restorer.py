@@ -257,9 +257,10 @@ class FaceRestorer:
         """What the network says of the faces, in one batch; one prediction serves any number of `decode`."""
         if self.net is None:
             raise ValueError("this FaceRestorer has no network: give it one, or set the faces' `restored` yourself")
+        crops = np.stack([face.crop for face in faces])
         check_values(crops, "crop of a face")
         weight = next(self.net.parameters())
-        return self.net.predict_codes(to_network(np.stack([face.crop for face in faces]), weight.device, weight.dtype))
+        return self.net.predict_codes(to_network(crops, weight.device, weight.dtype))
 
     @torch.inference_mode()
     def decode(

@@ -3,10 +3,12 @@
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..codeformer_core.fidelity.plan import FidelityPlan
 from . import widgets
 from .run.found import FoundFaces
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
 from .types import Faces
 
 
@@ -42,8 +44,9 @@ class CodeFormerCropFaces(io.ComfyNode):
     def execute(cls, image: torch.Tensor, faces: FoundFaces, size: int) -> io.NodeOutput:
         from .run.restore import crop_faces
 
-        crops = crop_faces(image, faces, size)
-        return io.NodeOutput(crops, faces, ui=widgets.preview(crops, cls))
+        report = Report()
+        crops = crop_faces(image, faces, size, report)
+        return io.NodeOutput(crops, faces, ui=widgets.shown(report, cls, crops))
 
 
 class CodeFormerRestoreAligned(io.ComfyNode):
@@ -61,17 +64,19 @@ class CodeFormerRestoreAligned(io.ComfyNode):
                 widgets.model(),
                 widgets.fidelity(),
                 widgets.colour_match(),
+                widgets.weights(),
             ],
             outputs=[
                 io.Image.Output(
                     "restored", display_name="crops", tooltip="The faces, as large as the model makes them."
-                )
+                ),
+                widgets.report(),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
+    def validate_inputs(cls, colour_match: str | None = None) -> bool:
+        return widgets.check_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -79,12 +84,19 @@ class CodeFormerRestoreAligned(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, crops: torch.Tensor, fidelity: float, colour_match: str, model: LoadedModel | None = None
+        cls,
+        crops: torch.Tensor,
+        fidelity: float,
+        colour_match: str,
+        model: LoadedModel | None = None,
+        weights: FidelityPlan | None = None,
     ) -> io.NodeOutput:
         from .run.restore import restore_crops
 
-        restored = restore_crops(crops, model, fidelity=fidelity, colour_match=colour_match)
-        return io.NodeOutput(restored, ui=widgets.preview(restored, cls))
+        report = Report()
+        settings = {"fidelity": fidelity, "weights": weights, "colour_match": colour_match}
+        restored = restore_crops(crops, model, report, **settings)  # pyright: ignore[reportArgumentType]
+        return io.NodeOutput(restored, report.text, ui=widgets.shown(report, cls, restored))
 
 
 class CodeFormerPasteFaces(io.ComfyNode):
@@ -114,13 +126,14 @@ class CodeFormerPasteFaces(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("pasted", display_name="image", tooltip="The pictures with the crops in them."),
-                io.Mask.Output("changed", display_name="mask", tooltip="How far each pixel was replaced."),
+                io.Mask.Output("changed", display_name="changed", tooltip="How far each pixel was replaced."),
+                widgets.report(),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, large_faces: str | None = None) -> bool | str:
-        return widgets.are_of_lists(large_faces=(large_faces, widgets.LARGE_FACES))
+    def validate_inputs(cls, large_faces: str | None = None) -> bool:
+        return widgets.check_lists(large_faces=(large_faces, widgets.LARGE_FACES))
 
     @classmethod
     def execute(
@@ -138,4 +151,6 @@ class CodeFormerPasteFaces(io.ComfyNode):
 
         options = {"background": background, "mask": mask, "detector": detector}
         options |= {"mask_softness": mask_softness, "large_faces": large_faces}
-        return io.NodeOutput(*paste_crops(image, faces, crops, **options))
+        report = Report()
+        pasted = paste_crops(image, faces, crops, report, **options)
+        return io.NodeOutput(*pasted, report.text, ui=widgets.shown(report))

@@ -4,6 +4,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from . import widgets
+from .run.report import Report
 
 LEVELS = ["mild", "medium", "heavy"]
 
@@ -36,11 +37,12 @@ class CodeFormerDegrade(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, level: str | None = None) -> bool | str:
-        return widgets.are_of_lists(level=(level, LEVELS))
+    def validate_inputs(cls, level: str | None = None) -> bool:
+        return widgets.check_lists(level=(level, LEVELS))
 
     @classmethod
     def execute(cls, image: torch.Tensor, level: str, seed: int) -> io.NodeOutput:
         from .run.degrade import degrade_batch
 
-        return io.NodeOutput(degrade_batch(image, level, seed))
+        report = Report()
+        return io.NodeOutput(degrade_batch(image, level, seed, report), ui=widgets.shown(report))

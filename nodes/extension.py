@@ -8,12 +8,21 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 from .crops import CodeFormerCropFaces, CodeFormerPasteFaces, CodeFormerRestoreAligned
 from .degrade import CodeFormerDegrade
 from .find import CodeFormerDetectFaces, CodeFormerSelectFaces
+from .inspect import CodeFormerInspect, CodeFormerMixCodes
 from .load import CodeFormerLoadDetector, CodeFormerLoadModel
 from .regions import CodeFormerFacesToMask, CodeFormerFacesToSegs, CodeFormerSegsToFaces
 from .replacements import register_replacements
 from .restore import CodeFormerRestoreFaces
+from .run.examples import offer_examples
 from .run.model_files import DETECTOR_FOLDER, MODEL_FOLDER
 from .sweep import CodeFormerFidelitySweep
+from .weights import (
+    CodeFormerAutoFidelity,
+    CodeFormerCFTWeights,
+    CodeFormerFaceWeights,
+    CodeFormerRegionWeights,
+    CodeFormerWeightSchedule,
+)
 
 
 class CodeFormerExtension(ComfyExtension):
@@ -22,6 +31,7 @@ class CodeFormerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         for folder in (MODEL_FOLDER, DETECTOR_FOLDER):  # added, so that extra_model_paths.yaml keeps its own
             folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, folder))
+        offer_examples()
         await register_replacements()
         return [
             CodeFormerRestoreFaces,
@@ -32,7 +42,14 @@ class CodeFormerExtension(ComfyExtension):
             CodeFormerCropFaces,
             CodeFormerRestoreAligned,
             CodeFormerPasteFaces,
+            CodeFormerCFTWeights,
+            CodeFormerRegionWeights,
+            CodeFormerFaceWeights,
+            CodeFormerAutoFidelity,
+            CodeFormerWeightSchedule,
             CodeFormerFidelitySweep,
+            CodeFormerInspect,
+            CodeFormerMixCodes,
             CodeFormerFacesToMask,
             CodeFormerFacesToSegs,
             CodeFormerSegsToFaces,

@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 from . import widgets
 from .run.found import FoundFaces
 from .run.loaded import LoadedDetector
+from .run.report import Report
 from .types import Faces
 
 ORDERS = ["size", "left_to_right", "top_to_bottom", "score", "centre"]
@@ -31,16 +32,20 @@ class CodeFormerDetectFaces(io.ComfyNode):
                     "faces", display_name="faces", tooltip="For the other CodeFormer nodes, with the same image."
                 ),
                 io.Int.Output("count", display_name="count", tooltip="How many faces there are in all pictures."),
+                widgets.report(),
             ],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, image: torch.Tensor, detector: LoadedDetector | None = None) -> io.NodeOutput:
-        from .run.find import detect_faces, draw_faces
+        from .run.draw import draw_faces
+        from .run.find import detect_faces
 
-        faces = detect_faces(image, detector)
-        return io.NodeOutput(faces, faces.count, ui=widgets.preview(draw_faces(image, faces), cls))
+        report = Report()
+        faces = detect_faces(image, detector, report)
+        shown = widgets.shown(report, cls, draw_faces(image, faces))
+        return io.NodeOutput(faces, faces.count, report.text, ui=shown)
 
 
 class CodeFormerSelectFaces(io.ComfyNode):
@@ -84,11 +89,13 @@ class CodeFormerSelectFaces(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, order: str | None = None) -> bool | str:
-        return widgets.are_of_lists(order=(order, ORDERS))
+    def validate_inputs(cls, order: str | None = None) -> bool:
+        return widgets.check_lists(order=(order, ORDERS))
 
     @classmethod
     def execute(cls, faces: FoundFaces, mask: torch.Tensor | None = None, **choice: object) -> io.NodeOutput:
         from .run.find import choose_faces
 
-        return io.NodeOutput(choose_faces(faces, mask, **choice))  # pyright: ignore[reportArgumentType]
+        report = Report()
+        chosen = choose_faces(faces, mask, report, **choice)  # pyright: ignore[reportArgumentType]
+        return io.NodeOutput(chosen, ui=widgets.shown(report))

@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 from . import widgets
 from .run.loaded import LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
 
 
 class CodeFormerInspect(io.ComfyNode):
@@ -32,7 +33,7 @@ class CodeFormerInspect(io.ComfyNode):
                     display_name="confidence",
                     tooltip="How sure the network is of each place of each face: the probability of its code.",
                 ),
-                io.String.Output("report", display_name="report", tooltip="The numbers, a line a face."),
+                widgets.report(),
             ],
             is_output_node=True,
         )
@@ -47,8 +48,9 @@ class CodeFormerInspect(io.ComfyNode):
     ) -> io.NodeOutput:
         from .run.inspect import inspect_crops
 
-        sheet, confidence, report = inspect_crops(crops, clean, model)
-        return io.NodeOutput(sheet, confidence, report, ui=widgets.preview(sheet, cls))
+        report = Report()
+        sheet, confidence = inspect_crops(crops, clean, model, report)
+        return io.NodeOutput(sheet, confidence, report.text, ui=widgets.shown(report, cls, sheet))
 
 
 class CodeFormerMixCodes(io.ComfyNode):
@@ -74,7 +76,8 @@ class CodeFormerMixCodes(io.ComfyNode):
                 widgets.fidelity("The paper's w, towards the first faces. 0: what the codes alone give.", 0.0),
             ],
             outputs=[
-                io.Image.Output("mixed", display_name="crops", tooltip="The faces, as large as the model makes them.")
+                io.Image.Output("mixed", display_name="crops", tooltip="The faces, as large as the model makes them."),
+                widgets.report(),
             ],
         )
 
@@ -93,5 +96,6 @@ class CodeFormerMixCodes(io.ComfyNode):
     ) -> io.NodeOutput:
         from .run.inspect import mix_crops
 
-        mixed = mix_crops(crops, others, others_mask, model, fidelity)
-        return io.NodeOutput(mixed, ui=widgets.preview(mixed, cls))
+        report = Report()
+        mixed = mix_crops(crops, others, others_mask, model, fidelity, report)
+        return io.NodeOutput(mixed, report.text, ui=widgets.shown(report, cls, mixed))

@@ -38,8 +38,8 @@ class CodeFormerLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        return widgets.are_of_lists(model_name=(model_name, model_files.model_names()))
+    def validate_inputs(cls, model_name: str | None = None) -> bool:
+        return widgets.check_lists(model_name=(model_name, model_files.model_names()))
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **others: object) -> object:
@@ -102,8 +102,8 @@ class CodeFormerLoadDetector(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, detector_name: str | None = None, parser_name: str | None = None) -> bool | str:
-        return widgets.are_of_lists(
+    def validate_inputs(cls, detector_name: str | None = None, parser_name: str | None = None) -> bool:
+        return widgets.check_lists(
             detector_name=(detector_name, model_files.detector_names()),
             parser_name=(parser_name, model_files.parser_names()),
         )

@@ -8,9 +8,11 @@ from comfy_api.v0_0_2 import io
 from . import widgets
 from .run.found import FoundFaces
 from .run.loaded import LoadedDetector
+from .run.report import Report
 from .types import Faces
 
 SHAPES = ["aligned", "ellipse", "box"]
+FACES_PER_SEG = ["all", "largest"]
 
 
 class CodeFormerFacesToMask(io.ComfyNode):
@@ -42,8 +44,8 @@ class CodeFormerFacesToMask(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, shape: str | None = None) -> bool | str:
-        return widgets.are_of_lists(shape=(shape, SHAPES))
+    def validate_inputs(cls, shape: str | None = None) -> bool:
+        return widgets.check_lists(shape=(shape, SHAPES))
 
     @classmethod
     def execute(cls, faces: FoundFaces, shape: str, grow: float) -> io.NodeOutput:
@@ -61,9 +63,14 @@ class CodeFormerFacesToSegs(io.ComfyNode):
             node_id="CodeFormerFacesToSegs",
             display_name="CodeFormer Faces to SEGS",
             category=widgets.CATEGORY,
-            description="The faces of one picture as SEGS, which the Impact Pack's detailers take.",
+            description="Faces as SEGS, which the Impact Pack's detailers take; of a batch, SEGS for each picture, as "
+            "a list.",
             inputs=[
-                io.Image.Input("image", tooltip="The one picture that the faces were found in."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The pictures that the faces were found in, or the same with restored faces, or 2, 3 or 4 "
+                    "times as large. SEGS carry its faces.",
+                ),
                 Faces.Input("faces", tooltip="From CodeFormer Detect Faces or Select Faces."),
                 io.Float.Input(
                     "crop_factor",
@@ -76,7 +83,10 @@ class CodeFormerFacesToSegs(io.ComfyNode):
             ],
             outputs=[
                 io.SEGS.Output(
-                    "segs", display_name="segs", tooltip="One SEG a face, with an elliptical mask, labelled face."
+                    "segs",
+                    display_name="segs",
+                    is_output_list=True,
+                    tooltip="One SEG a face, with an elliptical mask, labelled face; SEGS for each picture of a batch.",
                 )
             ],
         )
@@ -97,22 +107,47 @@ class CodeFormerSegsToFaces(io.ComfyNode):
             node_id="CodeFormerSegsToFaces",
             display_name="CodeFormer SEGS to Faces",
             category=widgets.CATEGORY,
+            is_input_list=True,
             description="Find the faces that other detectors' SEGS point at. SEGS have no landmarks, which alignment "
             "needs, so faces are searched for, and those whose middle lies in a SEG's box are kept.",
             inputs=[
-                io.Image.Input("image", tooltip="The one picture that the SEGS are of."),
-                io.SEGS.Input("segs", tooltip="From the Impact Pack or others."),
+                io.Image.Input("image", tooltip="The pictures that the SEGS are of."),
+                io.SEGS.Input("segs", tooltip="From the Impact Pack or others: for each picture, or one for all."),
                 widgets.detector(),
+                io.Combo.Input(
+                    "faces_per_seg",
+                    options=FACES_PER_SEG,
+                    default="all",
+                    optional=True,
+                    tooltip="Of each SEG: all the faces in it, or the largest.",
+                ),
             ],
             outputs=[
                 Faces.Output(
-                    "faces", display_name="faces", tooltip="One face for each SEG that has one, in their order."
-                )
+                    "faces",
+                    display_name="faces",
+                    is_output_list=True,
+                    tooltip="The faces of each SEG that has some, in the SEGS' order.",
+                ),
+                widgets.report(),
             ],
         )
 
     @classmethod
-    def execute(cls, image: torch.Tensor, segs: Any, detector: LoadedDetector | None = None) -> io.NodeOutput:
+    def validate_inputs(cls, faces_per_seg: list[str | None] | None = None) -> bool:
+        return widgets.check_lists(faces_per_seg=(faces_per_seg[0] if faces_per_seg else None, FACES_PER_SEG))
+
+    @classmethod
+    def execute(
+        cls,
+        image: list[torch.Tensor],
+        segs: list[Any],
+        detector: list[LoadedDetector] | None = None,
+        faces_per_seg: list[str] | None = None,
+    ) -> io.NodeOutput:
         from .run.regions import segs_to_faces
 
-        return io.NodeOutput(segs_to_faces(image, segs, detector))
+        report = Report()
+        each = faces_per_seg[0] if faces_per_seg else "all"
+        faces = segs_to_faces(image, segs, detector[0] if detector else None, each, report)
+        return io.NodeOutput(faces, report.text, ui=widgets.shown(report))

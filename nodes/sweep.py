@@ -3,9 +3,14 @@
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..codeformer_core.fidelity.plan import REGIONS, FidelityPlan
 from . import widgets
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
+
+SCALES = [f"scale {size}" for size in (32, 64, 128, 256)]
+SWEPT = ["fidelity", *SCALES, *(f"region {name}" for name in REGIONS), "automatic lowest", "automatic highest"]
 
 
 class CodeFormerFidelitySweep(io.ComfyNode):
@@ -17,7 +22,8 @@ class CodeFormerFidelitySweep(io.ComfyNode):
             node_id="CodeFormerFidelitySweep",
             display_name="CodeFormer Fidelity Sweep",
             category=widgets.CATEGORY,
-            description="Restore one picture at several fidelity weights, to choose among. Codes are predicted once.",
+            description="Restore one picture at several fidelity weights, or with one part of them changed. "
+            "Codes are predicted once.",
             inputs=[
                 io.Image.Input("image", tooltip="One picture; of a batch, the first that has a face."),
                 widgets.model(),
@@ -29,6 +35,16 @@ class CodeFormerFidelitySweep(io.ComfyNode):
                     "most_faces", default=4, min=1, max=64, tooltip="How many faces are swept, the largest first."
                 ),
                 widgets.colour_match(),
+                widgets.weights("cft_weights"),
+                io.Combo.Input(
+                    "swept",
+                    options=SWEPT,
+                    default="fidelity",
+                    optional=True,
+                    tooltip="What takes the weights in turn: the fidelity, the factor of a scale of CFT, the fidelity "
+                    "of a region, or a limit of the automatic fidelity. All else stays as cft_weights have it.",
+                ),
+                widgets.fidelity("What is not swept has this, unless cft_weights bring a base."),
             ],
             outputs=[
                 io.Image.Output("pictures", display_name="pictures", tooltip="The whole picture at each w."),
@@ -41,8 +57,8 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, colour_match: str | None = None) -> bool | str:
-        return widgets.are_of_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES))
+    def validate_inputs(cls, colour_match: str | None = None, swept: str | None = None) -> bool:
+        return widgets.check_lists(colour_match=(colour_match, widgets.COLOUR_MATCHES), swept=(swept, SWEPT))
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
@@ -57,8 +73,14 @@ class CodeFormerFidelitySweep(io.ComfyNode):
         colour_match: str,
         model: LoadedModel | None = None,
         detector: LoadedDetector | None = None,
+        cft_weights: FidelityPlan | None = None,
+        swept: str = "fidelity",
+        fidelity: float = 0.7,
     ) -> io.NodeOutput:
         from .run.sweep import sweep
 
         settings = {"weights": weights, "most_faces": most_faces, "colour_match": colour_match}
-        return io.NodeOutput(*sweep(image, model, detector, **settings))  # pyright: ignore[reportArgumentType]
+        settings |= {"plan": cft_weights, "swept": swept, "fidelity": fidelity}
+        report = Report()
+        results = sweep(image, model, detector, report, **settings)  # pyright: ignore[reportArgumentType]
+        return io.NodeOutput(*results, ui=widgets.shown(report))

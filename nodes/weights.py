@@ -7,6 +7,7 @@ from ..codeformer_core.fidelity.plan import FidelityPlan
 from . import widgets
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
+from .run.report import Report
 
 SCALES = (32, 64, 128, 256)  # px of CFT's features in the official model and the bundled one
 FACES_BY = ["order", "size"]
@@ -53,8 +54,8 @@ class CodeFormerCFTWeights(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, mask_space: str | None = None) -> bool | str:
-        return widgets.are_of_lists(mask_space=(mask_space, MASK_SPACES))
+    def validate_inputs(cls, mask_space: str | None = None) -> bool:
+        return widgets.check_lists(mask_space=(mask_space, MASK_SPACES))
 
     @classmethod
     def execute(
@@ -134,8 +135,8 @@ class CodeFormerFaceWeights(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, by: str | None = None) -> bool | str:
-        return widgets.are_of_lists(by=(by, FACES_BY))
+    def validate_inputs(cls, by: str | None = None) -> bool:
+        return widgets.check_lists(by=(by, FACES_BY))
 
     @classmethod
     def execute(cls, by: str, weights: FidelityPlan | None = None, **values: object) -> io.NodeOutput:
@@ -163,7 +164,7 @@ class CodeFormerAutoFidelity(io.ComfyNode):
                 widgets.fraction("lowest", 0.0, "Never less, however bad the face is."),
                 widgets.fraction("highest", 1.0, "Never more, however good it is."),
             ],
-            outputs=[widgets.weighted()],
+            outputs=[widgets.weighted(), widgets.report()],
             is_output_node=True,
         )
 
@@ -183,9 +184,9 @@ class CodeFormerAutoFidelity(io.ComfyNode):
     ) -> io.NodeOutput:
         from .run.weights import show_weights, weigh_automatically
 
-        plan = weigh_automatically(weights, lowest, highest)
-        shown = None if image is None else show_weights(image, model, detector, plan)
-        return io.NodeOutput(plan, ui=None if shown is None else widgets.preview(shown, cls))
+        plan, report = weigh_automatically(weights, lowest, highest), Report()
+        drawn = None if image is None else show_weights(image, model, detector, plan, report)
+        return io.NodeOutput(plan, report.text, ui=widgets.shown(report, cls, drawn) if drawn is not None else None)
 
 
 class CodeFormerWeightSchedule(io.ComfyNode):

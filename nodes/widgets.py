@@ -1,11 +1,14 @@
-"""Inputs that several nodes share, and checks of their values."""
+"""Inputs and outputs that several nodes share, checks of their values, and what is shown on a node."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from comfy_api.v0_0_2 import io, ui
 
 from .run.pictures import PREVIEWS
+from .run.report import Report
 from .types import Detector, Model, Weights
 
 CATEGORY = "image/face restoration"
@@ -41,11 +44,12 @@ def weights_to_build_on() -> io.Input:
     )
 
 
-def weights(name: str = "weights") -> io.Input:
+def weights(name: str = "weights", lazy: bool = False) -> io.Input:
     """The weights of a node that restores."""
     return Weights.Input(
         name,
         optional=True,
+        lazy=lazy,
         tooltip="From CodeFormer CFT Weights and its like: by scale, region, place, face, frame, or automatic. Their "
         "base, where they have one, stands in place of fidelity.",
     )
@@ -94,32 +98,52 @@ def large_faces() -> io.Combo.Input:
     )
 
 
-def model() -> io.Input:
+def model(lazy: bool = False) -> io.Input:
     """The network, which is optional everywhere."""
     return Model.Input(
         "model",
         optional=True,
+        lazy=lazy,
         tooltip="From CodeFormer Load Model. Not connected: the official codeformer.pth if models/facerestore_models "
         "has it, or else the bundled model.",
     )
 
 
-def detector(tooltip: str = "From CodeFormer Load Detector. Not connected: the bundled RetinaFace.") -> io.Input:
+def detector(
+    tooltip: str = "From CodeFormer Load Detector. Not connected: the bundled RetinaFace.", lazy: bool = False
+) -> io.Input:
     """The detector, which is optional everywhere."""
-    return Detector.Input("detector", optional=True, tooltip=tooltip)
+    return Detector.Input("detector", optional=True, lazy=lazy, tooltip=tooltip)
 
 
-def preview(images: torch.Tensor, node: type[io.ComfyNode]) -> ui.PreviewImage | None:
-    """The first pictures shown on the node; None for an empty batch, which ComfyUI cannot show."""
-    return ui.PreviewImage(images[:PREVIEWS, ..., :3], cls=node) if len(images) else None
+def report() -> io.String.Output:
+    """What the node has to say, as it is shown on it."""
+    return io.String.Output(
+        "report", display_name="report", tooltip="What was done, what was left and why, as it is shown on the node."
+    )
 
 
-def are_of_lists(**chosen: tuple[str | None, Sequence[str]]) -> bool | str:
-    """True, or what is wrong with the first value that its list lacks; old versions of ComfyUI do not look.
+def shown(said: Report, node: type[io.ComfyNode] | None = None, images: torch.Tensor | None = None) -> dict[str, Any]:
+    """A node's `ui`: what was said, which is also shown on the node, and the first of its pictures, if it has some."""
+    text: dict[str, Any] = {"text": (said.show(),)}
+    if images is None:
+        return text
+    if not len(images):  # which ComfyUI cannot save; the keys are the same, so that it can join lists of results
+        return text | {"images": [], "animated": (False,)}
+    return text | ui.PreviewImage(images[:PREVIEWS, ..., :3], cls=node).as_dict()
 
-    None comes by a link.
+
+def shown_weights(said: Report, node: type[io.ComfyNode], weighed: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The same with the weights in force drawn over the first pictures; without weights there are none."""
+    return shown(said, node, torch.from_numpy(np.stack(weighed))) if weighed else shown(said)
+
+
+def check_lists(**chosen: tuple[str | None, Sequence[str]]) -> bool:
+    """True, or ValueError for the first value that its list lacks; old versions of ComfyUI do not look.
+
+    An exception, since ComfyUI lays a text that is returned on every input that was checked. None comes by a link.
     """
     for name, (value, options) in chosen.items():
         if value is not None and value not in options:
-            return f"{name} is {value!r}, which is not there: choose one of {', '.join(options)}"
+            raise ValueError(f"{name} is {value!r}, which is not there: choose one of {', '.join(options)}")
     return True

@@ -1,70 +1,58 @@
 """How faces are found in a batch, drawn, and chosen."""
 
-import logging
 from dataclasses import replace
 
-import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...codeformer_core.detection.faces import Face, FaceSelection, select_faces
 from ...codeformer_core.pasting.alignment import estimate_affine
-from ...codeformer_core.pictures.arrays import from_float, to_float
 from .found import FoundFaces
 from .loaded import LoadedDetector, default_detector
-from .pictures import PREVIEWS, is_no_mask, resize_mask, to_pictures
+from .pictures import is_no_mask, resize_mask, to_pictures
 from .progress import watched
+from .report import Report, counted, named
+from .signatures import signature
 
 MOST = 10_000  # faces of a picture, for index lists
-BOX, POINT, TEXT = (50, 255, 100), (255, 75, 50), (255, 255, 255)
-
-logger = logging.getLogger(__name__)
 
 
-def detect_faces(image: Tensor, detector: LoadedDetector | None) -> FoundFaces:
+def detect_faces(image: Tensor, detector: LoadedDetector | None, report: Report) -> FoundFaces:
     """The faces of an IMAGE (b, h, w, c) that can be aligned, the largest first."""
+    report.look_at(image)
     detector = detector or default_detector()
     height, width = image.shape[1:3]
-    faces = []
+    faces, signatures, left = [], [], []
     for i in watched(range(len(image))):
-        (found,) = detector.detect(to_pictures(image[i : i + 1]))
+        (picture,) = to_pictures(image[i : i + 1])
+        signatures.append(signature(picture))
+        (found,) = detector.detect([picture])
         kept = select_faces(found, (height, width), FaceSelection(order="size"))
-        faces.append([replace(face, image_index=i) for face in kept if _can_be_aligned(face)])
-    return FoundFaces(faces=faces, height=height, width=width)
+        faults = [_why_not_aligned(face) for face in kept]
+        faces.append([replace(face, image_index=i) for face, fault in zip(kept, faults, strict=True) if not fault])
+        left += [f"picture {i}: {fault}" for fault in faults if fault]
+    result = FoundFaces(faces=faces, height=height, width=width, signatures=signatures)
+    report.say(f"{counted(result.count, 'face')} found in {counted(len(image), 'picture')}")
+    if without := [i for i, its_faces in enumerate(faces) if not its_faces]:
+        report.say(f"no face was found in {named('picture', without)}")
+    for line in left:
+        report.warn(line)
+    return result
 
 
-def _can_be_aligned(face: Face) -> bool:
+def _why_not_aligned(face: Face) -> str:
+    """Empty if a face can be aligned."""
     try:
         estimate_affine(face.landmarks, 512)
     except ValueError as error:
-        logger.warning("a face at %s is left out: %s", face.box.round().tolist(), error)
-        return False
-    return True
-
-
-def draw_faces(image: Tensor, faces: FoundFaces) -> Tensor:
-    """The first pictures with boxes, landmarks, numbers and scores drawn in."""
-    drawn = []
-    for picture, its_faces in zip(to_pictures(image[:PREVIEWS]), faces.faces, strict=False):
-        canvas = from_float(picture, np.dtype(np.uint8))
-        line = max(1, round(max(canvas.shape[:2]) / 400))  # seen in a node, a picture is some 300 px wide
-        for number, face in enumerate(its_faces):
-            left, top, right, bottom = (int(v) for v in face.box.round())
-            cv2.rectangle(canvas, (left, top), (right, bottom), BOX, line)
-            for x, y in face.landmarks.round().astype(int).tolist():
-                cv2.circle(canvas, (x, y), max(1, min(2 * line, round(face.width / 30))), POINT, -1)
-            place = (max(left, 0), max(top - 4 * line, 14 * line))
-            for colour, width in ((BOX, 3 * line), (TEXT, line)):
-                text = f"{number}: {face.score:.2f}"
-                cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * line, colour, width, cv2.LINE_AA)
-        drawn.append(to_float(canvas))
-    return torch.from_numpy(np.stack(drawn)) if drawn else image[:0, ..., :3]
+        return f"a face at {face.box.round().tolist()} is left out: {error}"
+    return ""
 
 
 def choose_faces(
     faces: FoundFaces,
     mask: Tensor | None,
+    report: Report,
     *,
     order: str,
     reverse: bool,
@@ -94,7 +82,11 @@ def choose_faces(
         kept = kept[::-1] if reverse else kept
         kept = [face for n, face in enumerate(kept) if n in wanted] if indices.strip() else kept
         chosen.append(kept[first : first + count if count else None])
-    return replace(faces, faces=chosen)
+    result = replace(faces, faces=chosen)
+    report.say(f"{result.count} of {counted(faces.count, 'face')} kept")
+    if masks is not None and not masks.any():
+        report.warn("the mask is black, which keeps no face")
+    return result
 
 
 def _inside(face: Face, mask: np.ndarray) -> bool:

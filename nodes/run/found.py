@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...codeformer_core.detection.faces import Face
 
 
@@ -12,6 +14,7 @@ class FoundFaces:
     faces: list[list[Face]]
     height: int  # of the pictures, px
     width: int
+    signatures: list[np.ndarray]  # of each picture; see signatures.py
 
     @property
     def count(self) -> int:

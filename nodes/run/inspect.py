@@ -12,38 +12,49 @@ from ...codeformer_core.pictures.arrays import from_float, from_network, to_floa
 from .loaded import LoadedModel, default_model
 from .pictures import resize_mask, to_pictures
 from .progress import watched
+from .report import Report, counted
 
 COLUMNS = 4  # of a sheet
 CHANGE = 0.15  # of white: what a scale changes at the heat map's hot end
 
 
-def inspect_crops(crops: Tensor, clean: Tensor | None, model: LoadedModel | None) -> tuple[Tensor, Tensor, str]:
-    """Of aligned faces (b, s, s, c): sheets (b, h, w, 3), confidence (b, s', s'), and a line a face."""
+def inspect_crops(
+    crops: Tensor, clean: Tensor | None, model: LoadedModel | None, report: Report
+) -> tuple[Tensor, Tensor]:
+    """Of aligned faces (b, s, s, c): sheets (b, h, w, 3) and confidence (b, s', s'); the numbers are reported."""
+    report.look_at(crops, "crop")
     if clean is not None and len(clean) != len(crops):
         raise ValueError(f"{len(clean)} clean faces for {len(crops)} crops: give one for each")
-    model = model or default_model()
+    model = model or default_model(report)
     restorer = model.restorer(colour_match="none")
     faces = [restorer.as_aligned(crop).crop for crop in to_pictures(crops)]
     truths = [None] * len(faces) if clean is None else [restorer.as_aligned(crop).crop for crop in to_pictures(clean)]
-    sheets, confidence, lines = [], [], []
+    sheets, confidence = [], []
     with model.on_device(len(faces)):
         for i in watched(range(len(faces))):
             seen = inspect_face(model.net, faces[i], truths[i], adain=model.usage.adain)
             sheets.append(draw_sheet(faces[i], truths[i], seen))
             confidence.append(cv2.resize(seen.confidence, faces[i].shape[:2], interpolation=cv2.INTER_NEAREST))
-            lines.append(f"face {i}: {_in_words(seen)}")
+            report.say(f"face {i}: {_in_words(seen)}")
     size = restorer.face_size
     empty = np.empty((0, size, size, 3), np.float32)
     stacked = np.stack(sheets) if sheets else empty
     sure = np.stack(confidence) if confidence else empty[..., 0]
-    return torch.from_numpy(stacked), torch.from_numpy(sure), "\n".join(lines)
+    return torch.from_numpy(stacked), torch.from_numpy(sure)
 
 
-def mix_crops(crops: Tensor, others: Tensor, mask: Tensor | None, model: LoadedModel | None, fidelity: float) -> Tensor:
+def mix_crops(
+    crops: Tensor,
+    others: Tensor,
+    mask: Tensor | None,
+    model: LoadedModel | None,
+    fidelity: float,
+    report: Report,
+) -> Tensor:
     """Aligned faces (b, s, s, c) with codes of others mixed in, at the network's own side (b, s', s', 3)."""
     if len(others) not in (1, len(crops)):
         raise ValueError(f"{len(others)} other faces for {len(crops)} crops: give one for each, or one for all")
-    model = model or default_model()
+    model = model or default_model(report)
     restorer = model.restorer(colour_match="none")
     first, second = ([restorer.as_aligned(crop) for crop in to_pictures(some)] for some in (crops, others))
     size = restorer.face_size
@@ -54,6 +65,7 @@ def mix_crops(crops: Tensor, others: Tensor, mask: Tensor | None, model: LoadedM
             codes = restorer.predict([first[i]]), restorer.predict([second[min(i, len(second) - 1)]])
             prediction = mix_codes(*codes, None if masks is None else masks[i : i + 1])
             mixed.append(from_network(model.net.decode(prediction, fidelity, model.usage.adain))[0])
+    report.say(f"{counted(len(mixed), 'face')} made of two code maps")
     return torch.from_numpy(np.stack(mixed) if mixed else np.empty((0, size, size, 3), np.float32))
 
 

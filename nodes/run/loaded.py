@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from comfy.model_patcher import ModelPatcher
 
 from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
+from .remembered import MOST_BYTES, Remembered, content_key
+from .report import Report
 
 # Bytes of activations at the peak for a place of the largest features, a channel of the network's width and a byte of
 # its dtype. Tensors take up to 5.7 (bench/activations.py); as much again for workspaces of convolutions, unmeasured on
 # a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network
+MOST_PICTURES = 16  # whose faces are remembered
 DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ class LoadedModel:
 
     patcher: ModelPatcher
     usage: Any  # codeformer_core.models.Usage
+    predictions: Remembered[Any] = field(default_factory=lambda: Remembered(MOST_BYTES))  # of its last faces
 
     @property
     def net(self) -> Any:
@@ -53,23 +57,39 @@ class LoadedModel:
         return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
 
     def restore_at(
-        self, weights: Sequence[float], restorer: Any, faces: Sequence[Any], progress: Callable[[int, int], None]
+        self,
+        weights: Sequence[Any],
+        restorer: Any,
+        faces: Sequence[Any],
+        progress: Callable[[int, int], None],
+        *,
+        remember: bool = True,
     ) -> list[list[Any]]:
-        """`restorer.restore_at` on the device, as many faces at a time as its memory takes."""
+        """`restorer.restore_at` on the device, as many faces at a time as its memory takes.
+
+        What the network predicts is kept for the next run, unless `remember` is off, as for videos.
+        """
         todo = sum(not face.note for face in faces)
         if not todo:
             return restorer.restore_at(weights, faces)
         if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
             logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
         with self.on_device(todo) as at_once:
-            batched = type(restorer)(self.net, config=replace(restorer.config, batch_size=at_once))
-            return batched.restore_at(weights, faces, progress=progress)
+            remembering = self._remembering(restorer, at_once, self.predictions if remember else Remembered(0))
+            return remembering.restore_at(weights, faces, progress=progress)
 
     def weigh(self, restorer: Any, faces: Sequence[Any], weights: Any) -> list[Any]:
         """The faces with the weights that would be in force for them: their codes are predicted, nothing is decoded."""
         with self.on_device(len(faces)):
-            weighed = [restorer.weigh([face], restorer.predict([face]), weights) for face in faces]
+            remembering = self._remembering(restorer, 1, self.predictions)
+            weighed = [remembering.weigh([face], remembering.predict([face]), weights) for face in faces]
         return [face for (face,) in weighed]
+
+    def _remembering(self, restorer: Any, batch_size: int, predictions: Remembered[Any]) -> Any:
+        from .predicted import RememberingRestorer
+
+        config = replace(restorer.config, batch_size=batch_size)
+        return RememberingRestorer(self.net, config=config, parser=restorer.parser, predictions=predictions)
 
     @contextmanager
     def on_device(self, todo: int) -> Iterator[int]:
@@ -126,10 +146,20 @@ class LoadedDetector:
     config: Any  # codeformer_core.detection.DetectorConfig
     patcher: ModelPatcher | None  # of the detector; YuNet has none, it runs in OpenCV
     parser: Any  # LoadedParser, or None
+    found: Remembered[Any]  # in the last pictures; shared by all who use this network
 
     def detect(self, images: Any, config: Any = None) -> Any:
-        """The faces of each picture of a list, as the core's detectors give them."""
+        """The faces of each picture of a list, as the core's detectors give them; known ones are not searched again."""
         config = config or self.config
+        keys = [(config, content_key(image)) for image in images]
+        known = [self.found.get(key) for key in keys]
+        if unknown := [i for i, faces in enumerate(known) if faces is None]:
+            for i, faces in zip(unknown, self._search([images[i] for i in unknown], config), strict=True):
+                known[i] = faces
+                self.found.put(keys[i], faces, 1)
+        return [list(faces or ()) for faces in known]
+
+    def _search(self, images: Any, config: Any) -> Any:
         if self.patcher is None:
             return self.detector.detect(images, config)
         needed = int(DETECTING * 2**20 * (config.short_side / 640) ** 2)
@@ -168,17 +198,29 @@ def load_detector(
 
     config, device = DetectorConfig(**settings), mm.get_torch_device()
     path = detector_file(name, accept_license)
-    detector, patcher = _detector(path, stamp(path), device)
+    detector, patcher, found = _detector(path, stamp(path), device)
     parser = None
     if parser_name != "none":
         path = parser_file(parser_name, accept_license)
         parser = _parser(path, stamp(path), device)
-    return LoadedDetector(detector=detector, config=config, patcher=patcher, parser=parser)
+    return LoadedDetector(detector=detector, config=config, patcher=patcher, parser=parser, found=found)
 
 
-def default_model() -> LoadedModel:
-    """What nodes without a loader use: the official weights if they are installed, or else the bundled model."""
-    return load_model(default_model_name())
+def default_model(report: Report) -> LoadedModel:
+    """What nodes without a loader use: the official weights if they are installed, or else the bundled model.
+
+    The bundled one also takes the place of a file that cannot be read, with a warning.
+    """
+    from ...codeformer_core.networks.state_dicts import CheckpointError
+
+    name, bundled = default_model_name(), next(iter(MODELS))
+    try:
+        return load_model(name)
+    except (CheckpointError, OSError) as error:
+        if name == bundled:
+            raise
+        report.warn(f"{name} cannot be used, so the bundled model was: {error}")
+        return load_model(bundled)
 
 
 def default_detector() -> LoadedDetector:
@@ -208,13 +250,13 @@ def _model(
 
 
 @lru_cache(maxsize=1)
-def _detector(path: Path, mark: tuple[int, int], device: torch.device) -> tuple[Any, ModelPatcher | None]:
+def _detector(path: Path, mark: tuple[int, int], device: torch.device) -> tuple[Any, ModelPatcher | None, Remembered]:
     from ...codeformer_core.detection.load import load_detector
 
     logger.info("loading %s", path)
     detector: Any = load_detector(path)
     net = getattr(detector, "net", None)
-    return detector, _patcher(net, device) if isinstance(net, torch.nn.Module) else None
+    return detector, _patcher(net, device) if isinstance(net, torch.nn.Module) else None, Remembered(MOST_PICTURES)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,5 @@
 """Where faces are, in the forms that other nodes take."""
 
-import logging
 from collections import namedtuple
 from dataclasses import replace
 from typing import Any
@@ -16,15 +15,14 @@ from .find import detect_faces
 from .found import FoundFaces
 from .loaded import LoadedDetector
 from .progress import watched
-from .restore import check_faces
+from .report import Report
+from .signatures import check_faces
 
 # The Impact Pack's tuple: nodes read these by name.
 SEG = namedtuple(
     "SEG", ["cropped_image", "cropped_mask", "confidence", "crop_region", "bbox", "label", "control_net_wrapper"]
 )
 Segs = tuple[tuple[int, int], list[Any]]  # (height, width) of the picture, and its SEG tuples
-
-logger = logging.getLogger(__name__)
 
 
 def faces_to_mask(faces: FoundFaces, shape: str, grow: float) -> Tensor:
@@ -55,14 +53,17 @@ def _in_box(face: Face, shape: str, grow: float, size: tuple[int, int]) -> np.nd
     return cv2.ellipse(mask, (round(x), round(y)), axes, 0, 0, 360, 1.0, -1)
 
 
-def faces_to_segs(image: Tensor, faces: FoundFaces, crop_factor: float) -> Segs:
-    """The faces of one picture (1, h, w, c) as SEGS."""
-    check_faces(faces, image)
-    if len(image) != 1:
-        raise ValueError(f"SEGS are of one picture, got {len(image)}; take one of the batch")
-    size = faces.height, faces.width
+def faces_to_segs(image: Tensor, faces: FoundFaces, crop_factor: float) -> list[Segs]:
+    """The faces of each picture of an IMAGE as SEGS, which are of one picture; it may be up to 4 times as large."""
+    scale = check_faces(faces, image, largest=4)
+    return [_segs(image[i : i + 1], faces.faces[i], scale, crop_factor) for i in range(len(image))]
+
+
+def _segs(image: Tensor, faces: list[Face], scale: int, crop_factor: float) -> Segs:
+    size = image.shape[1], image.shape[2]
     segs = []
-    for face in faces.faces[0]:
+    for found in faces:
+        face = replace(found, box=found.box * scale, landmarks=found.landmarks * scale)
         (x, y), half = face.centre, max(face.width, face.height) * crop_factor / 2
         left, top, right, bottom = region = _clipped((x - half, y - half, x + half, y + half), size)
         if left >= right or top >= bottom:
@@ -73,26 +74,43 @@ def faces_to_segs(image: Tensor, faces: FoundFaces, crop_factor: float) -> Segs:
     return size, segs
 
 
-def segs_to_faces(image: Tensor, segs: Segs, detector: LoadedDetector | None) -> FoundFaces:
-    """The largest face in each SEG's box, in the SEGS' order; a SEG without one is logged."""
-    if len(image) != 1:
-        raise ValueError(f"SEGS are of one picture, got {len(image)}; take one of the batch")
+def segs_to_faces(
+    images: list[Tensor], segs: list[Segs], detector: LoadedDetector | None, each: str, report: Report
+) -> list[FoundFaces]:
+    """The faces in each SEG's box, in the SEGS' order, for each IMAGE of a list; a SEG without one is reported.
+
+    There are one SEGS for each picture, or one for all. `each` is "all" or "largest": how many faces a SEG may give.
+    """
+    count = sum(len(image) for image in images)
+    if len(segs) not in (1, count):
+        raise ValueError(f"{len(segs)} SEGS for {count} picture(s): give one for each picture, or one for all of them")
+    order = iter(segs * count if len(segs) == 1 else segs)
+    results = []
+    for image in images:
+        found = detect_faces(image, detector, report)
+        faces = [_inside(its, next(order), (found.height, found.width), each, report) for its in found.faces]
+        results.append(replace(found, faces=faces))
+    report.say(f"{sum(result.count for result in results)} of them lie in the SEGS")
+    return results
+
+
+def _inside(found: list[Face], segs: Segs, size: tuple[int, int], each: str, report: Report) -> list[Face]:
     (height, width), listed = segs
-    found = detect_faces(image, detector)
-    scale = np.array((found.width / width, found.height / height) * 2)  # the image may have been scaled since
+    if not listed:  # the Impact Pack's EmptySegs says 0 x 0 pixels
+        return []
+    scale = np.array((size[1] / width, size[0] / height) * 2)  # the image may have been scaled since
     chosen: list[Face] = []
     for seg in listed:
         left, top, right, bottom = np.asarray(seg.bbox, float) * scale
         inside = [
             face
-            for face in found.faces[0]
+            for face in found  # the largest first
             if face not in chosen and left <= face.centre[0] <= right and top <= face.centre[1] <= bottom
         ]
-        if inside:
-            chosen.append(inside[0])
-        else:
-            logger.warning("no face was found in the SEG %s at %s", seg.label, list(seg.bbox))
-    return FoundFaces(faces=[chosen], height=found.height, width=found.width)
+        chosen += inside if each == "all" else inside[:1]
+        if not inside:
+            report.warn(f"no face was found in the SEG {seg.label} at {list(seg.bbox)}")
+    return chosen
 
 
 def _clipped(box: tuple[float, ...], size: tuple[int, int]) -> tuple[int, int, int, int]:

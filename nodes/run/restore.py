@@ -1,23 +1,26 @@
 """A batch of pictures through the core's pipeline, in portions, with progress and interruption."""
 
-import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
+from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.restorer import FaceRestorer, RestoreConfig
 from .found import FoundFaces
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
-from .pictures import to_image, to_limits, to_pictures
+from .pictures import PREVIEWS, to_image, to_limits, to_pictures
 from .progress import Portions, count_faces, stop_if_interrupted, watched
+from .report import Report, counted, named
+from .signatures import check_faces, check_picture, signature
+from .upscale import enlarged
+from .weights import draw_weights, fitted, in_batch, said_weights
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
 FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
-
-logger = logging.getLogger(__name__)
 
 
 def restore_batch(
@@ -25,49 +28,97 @@ def restore_batch(
     mask: Tensor | None,
     model: LoadedModel | None,
     detector: LoadedDetector | None,
+    upscale_model: Any,
+    report: Report,
     *,
     faces: str,
     fidelity: float,
+    weights: FidelityPlan | None,
+    strength: float,
     **settings: float | str,
-) -> tuple[Tensor, Tensor, FoundFaces]:
-    """The restored IMAGE, the MASK of what changed (b, h, w), and the faces; `settings` are `RestoreConfig`'s."""
-    model, detector = model or default_model(), detector or default_detector()
+) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
+    """The faces of an IMAGE found, restored, and put back as far as `strength` says; `settings` are `RestoreConfig`'s.
+
+    Gives the restored IMAGE, the MASK of what changed (b, h, w), the faces, how many of these were restored, and, if
+    there are `weights`, the first pictures with the weights in force drawn over them.
+    """
+    report.look_at(image)
+    model, detector = model or default_model(report), detector or default_detector()
     selection = FaceSelection(only=faces)  # pyright: ignore[reportArgumentType]
     restorer = model.restorer(detector, selection=selection, **settings)  # pyright: ignore[reportArgumentType]
+    plan = fitted(weights, fidelity, model, report)
     count, h, w, _ = image.shape
-    restored = np.empty((count, h * restorer.config.upscale, w * restorer.config.upscale, 3), np.float32)
+    upscale = restorer.config.upscale
+    if upscale_model is not None and upscale == 1:
+        report.say("upscale is 1, so upscale_model was not used")
+    restored = np.empty((count, h * upscale, w * upscale, 3), np.float32)
     changed = np.empty(restored.shape[:3], np.float32)
-    found, progress = [], Portions(count)
+    found, signatures, left, spoken, weighed, progress = [], [], [], [], [], Portions(count)
     for start in range(0, count, PORTION):
         part = slice(start, start + PORTION)
         pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
         progress.begin(len(pictures))
-        aligned = [restorer.align(p, restorer.detect([p])[0]) for p in progress.each(pictures, 0, FOUND)]
+        aligned = []
+        for i, picture in enumerate(progress.each(pictures, 0, FOUND)):
+            seen = [replace(face, image_index=start + i) for face in restorer.detect([picture])[0]]
+            aligned.append(restorer.align(picture, seen))
         every = [face for its_faces in aligned for face in its_faces]
-        (better,) = model.restore_at([fidelity], restorer, every, progress.between(FOUND, RESTORED))
+        shown = progress.between(FOUND, RESTORED)
+        (better,) = model.restore_at([plan], restorer, every, shown, remember=count <= PORTION)
+        spoken += said_weights(better) if weights is not None else []
         order = iter(better)
         for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
             its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
-            restored[start + i] = restorer.paste(picture, its_faces, limit=limit, tick=stop_if_interrupted)
+            if strength < 1:
+                limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
+            large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
+            restored[start + i] = restorer.paste(picture, its_faces, large, limit, stop_if_interrupted)
             changed[start + i] = restorer.changed((h, w), its_faces, limit)
-            found.append([replace(face.face, image_index=start + i) for face in its_faces])
-            for face in its_faces:
-                if face.note:
-                    logger.info("picture %d: a face was left as it is, %s", start + i, face.note)
-    faces_found = FoundFaces(faces=found, height=h, width=w)
+            found.append([face.face for face in its_faces])
+            if weights is not None and len(weighed) < PREVIEWS:
+                weighed.append(draw_weights(picture, its_faces))
+            signatures.append(signature(picture))
+            left += [f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note]
+    faces_found = FoundFaces(faces=found, height=h, width=w, signatures=signatures)
+    report.say(f"{counted(done := faces_found.count - len(left), 'face')} restored in {counted(count, 'picture')}")
     if without := [i for i, its_faces in enumerate(found) if not its_faces]:
-        logger.info("no face was found in %d of %d picture(s), the first is %d", len(without), count, without[0])
-    if mask is not None and faces_found.count and not changed.any():
-        logger.warning("nothing has changed: the mask is black wherever a face was restored")
-    return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found
+        report.say(f"no face was found in {named('picture', without)}")
+    if done and strength and not changed.any():
+        report.warn("nothing has changed: the mask is black wherever a face was restored")
+    for line in left:
+        report.say(line)
+    for line in spoken:
+        report.say(line)
+    return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found, done, weighed
 
 
-def restore_crops(crops: Tensor, model: LoadedModel | None, *, fidelity: float, colour_match: str) -> Tensor:
+def leave_batch(image: Tensor, report: Report) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
+    """What `restore_batch` gives if it is to do nothing: the IMAGE itself."""
+    report.say("switched off: nothing was done")
+    count, h, w, _ = image.shape
+    none = FoundFaces(faces=[[] for _ in range(count)], height=h, width=w, signatures=[np.zeros(0)] * count)
+    return image, torch.zeros(count, h, w), none, 0, []
+
+
+def restore_crops(
+    crops: Tensor,
+    model: LoadedModel | None,
+    report: Report,
+    *,
+    fidelity: float,
+    weights: FidelityPlan | None,
+    colour_match: str,
+) -> Tensor:
     """Aligned faces (b, s, s, c) of any side s, restored, at the network's own side."""
-    model = model or default_model()
+    report.look_at(crops, "crop")
+    model = model or default_model(report)
     restorer = model.restorer(colour_match=colour_match)
-    aligned = [restorer.as_aligned(crop) for crop in to_pictures(crops)]
-    (restored,) = model.restore_at([fidelity], restorer, aligned, count_faces())
+    plan = fitted(weights, fidelity, model, report)
+    aligned = [in_batch(restorer.as_aligned(crop), i) for i, crop in enumerate(to_pictures(crops))]
+    (restored,) = model.restore_at([plan], restorer, aligned, count_faces())
+    report.say(f"{counted(len(restored), 'face')} restored")
+    for line in said_weights(restored) if weights is not None else ():
+        report.say(line)
     size = restorer.face_size
     faces = np.stack([face.restored for face in restored]) if restored else np.empty((0, size, size, 3), np.float32)
     return to_image(torch.from_numpy(faces), crops)
@@ -77,6 +128,7 @@ def paste_crops(
     image: Tensor,
     faces: FoundFaces,
     crops: Tensor,
+    report: Report,
     *,
     background: Tensor | None,
     mask: Tensor | None,
@@ -86,6 +138,9 @@ def paste_crops(
 ) -> tuple[Tensor, Tensor]:
     """Crops of `faces`, in their order, back into the pictures or onto an enlarged background: IMAGE and MASK."""
     check_faces(faces, image)
+    for name, pictures in (("picture", image), ("crop", crops), ("background", background)):
+        if pictures is not None:
+            report.look_at(pictures, name)
     if len(crops) != faces.count:
         raise ValueError(f"{len(crops)} crops for {faces.count} faces: give one crop for each, in the faces' order")
     if crops.shape[1] != crops.shape[2]:
@@ -100,7 +155,7 @@ def paste_crops(
     count, h, w, _ = image.shape
     pasted = np.empty((count, h * upscale, w * upscale, 3), np.float32)
     changed = np.empty(pasted.shape[:3], np.float32)
-    first = 0  # crop of the picture
+    first, left = 0, []  # crop of the picture; faces that are not pasted
     for i in watched(range(count)):
         (picture,), limits = to_pictures(image[i : i + 1]), to_limits(mask, image, slice(i, i + 1))
         edited, first = to_pictures(crops[first : first + len(faces.faces[i])]), first + len(faces.faces[i])
@@ -108,31 +163,32 @@ def paste_crops(
         aligned = restorer.masked(
             [face if face.note else replace(face, restored=crop) for face, crop in zip(aligned, edited, strict=True)]
         )
-        behind = None if background is None else to_pictures(background[i : i + 1])[0]
+        left += [f"picture {i}: a face was left as it is, {face.note}" for face in aligned if face.note]
+        behind = None
+        if background is not None:
+            (behind,) = to_pictures(background[i : i + 1])
+            check_picture(faces, i, behind, "background")
         limit = limits[0] if limits else None
         pasted[i] = restorer.paste(picture, aligned, behind, limit, stop_if_interrupted)
         changed[i] = restorer.changed((h, w), aligned, limit)
+    report.say(f"{counted(done := faces.count - len(left), 'face')} pasted into {counted(count, 'picture')}")
+    if done and not changed.any():
+        report.warn("nothing has changed: the mask is black wherever a face was pasted")
+    for line in left:
+        report.say(line)
     return to_image(torch.from_numpy(pasted), image), torch.from_numpy(changed)
 
 
-def crop_faces(image: Tensor, faces: FoundFaces, size: int) -> Tensor:
+def crop_faces(image: Tensor, faces: FoundFaces, size: int, report: Report) -> Tensor:
     """The aligned crops (n, size, size, 3) of all faces of all pictures, in their order."""
     check_faces(faces, image)
+    report.look_at(image)
     restorer = FaceRestorer(None, face_size=size)
     crops = []
     for i in watched(range(len(image))):
         crops += [aligned.crop for aligned in restorer.align(to_pictures(image[i : i + 1])[0], faces.faces[i])]
+    report.say(f"{counted(len(crops), 'face')} cut out")
     return torch.from_numpy(np.stack(crops) if crops else np.empty((0, size, size, 3), np.float32))
-
-
-def check_faces(faces: FoundFaces, image: Tensor) -> None:
-    """Raise ValueError if the faces were found in pictures of another size or number."""
-    if (len(faces.faces), faces.height, faces.width) != tuple(image.shape[:3]):
-        b, h, w = image.shape[:3]
-        raise ValueError(
-            f"the faces are of {len(faces.faces)} picture(s) of {faces.width} x {faces.height} pixels, the image is "
-            f"{b} of {w} x {h}: connect the image that they were found in"
-        )
 
 
 def upscale_of(background: Tensor, image: Tensor) -> int:

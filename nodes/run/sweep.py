@@ -1,48 +1,76 @@
 """One prediction of codes, decoded at several fidelity weights."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
+from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan, as_plan
 from ...codeformer_core.pictures.arrays import to_float
 from ...codeformer_core.restorer import AlignedFace, FaceRestorer
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import to_pictures
 from .progress import count_faces, watched
+from .report import Report, counted
+from .weights import fitted
 
 
 def sweep(
     image: Tensor,
     model: LoadedModel | None,
     detector: LoadedDetector | None,
+    report: Report,
     *,
     weights: str,
     most_faces: int,
     colour_match: str,
+    plan: FidelityPlan | None,
+    swept: str,
+    fidelity: float,
 ) -> tuple[Tensor, Tensor]:
     """The first picture of an IMAGE that has a face at each w (n, h, w, 3); the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
-    model, detector = model or default_model(), detector or default_detector()
+    report.look_at(image)
+    model, detector = model or default_model(report), detector or default_detector()
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
-    picture, faces = _first_with_faces(image, restorer)
-    by_weight = model.restore_at(values, restorer, faces, count_faces())
+    number, picture, faces = _first_with_faces(image, restorer)
+    report.say(f"{counted(len(faces), 'face')} of picture {number} at {counted(len(values), 'weight')}")
+    plans = [fitted(swept_plan(plan, fidelity, swept, value), fidelity, model, report) for value in values]
+    by_weight = model.restore_at(plans, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
-    columns |= {f"w = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}
+    name = "w" if swept == "fidelity" else swept
+    columns |= {f"{name} = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
 
 
-def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[np.ndarray, list[AlignedFace]]:
+def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[int, np.ndarray, list[AlignedFace]]:
     for i in watched(range(len(image))):
         (picture,) = to_pictures(image[i : i + 1])
         if faces := restorer.align(picture, restorer.detect([picture])[0]):
-            return picture, faces
+            return i, picture, faces
     raise ValueError(
         f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower score_threshold in "
         "CodeFormer Load Detector"
     )
+
+
+def swept_plan(plan: FidelityPlan | None, fidelity: float, swept: str, value: float) -> FidelityPlan:
+    """The plan with one part of it at a value."""
+    plan = as_plan(plan or FidelityPlan(), fidelity)
+    part, _, name = swept.partition(" ")
+    if part == "scale":
+        return plan.then(FidelityPlan(scales={int(name): value}))
+    if part == "region":
+        return plan.then(FidelityPlan(regions={name: value}))  # pyright: ignore[reportArgumentType]
+    if part == "automatic":
+        limits = plan.base if isinstance(plan.base, AutoFidelity) else AutoFidelity()
+        low, high = (value, max(limits.high, value)) if name == "lowest" else (min(limits.low, value), value)
+        return plan.then(FidelityPlan(base=AutoFidelity(low=low, high=high)))
+    return replace(plan, base=value)
 
 
 def parse_weights(text: str) -> list[float]:

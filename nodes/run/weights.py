@@ -1,6 +1,5 @@
 """Fidelity plans from what widgets hold, fitted to a model, and drawn over the picture as heat maps."""
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...codeformer_core.fidelity.apply import FaceWeights
 from ...codeformer_core.fidelity.mask import FidelityMask
 from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan
 from ...codeformer_core.pasting.alignment import crop_region, paste_mask
@@ -18,10 +18,9 @@ from ...codeformer_core.restorer import AlignedFace
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_pictures
 from .progress import watched
+from .report import Report
 
 NUMBER = r"\s*([\d.]+)\s*"
-
-logger = logging.getLogger(__name__)
 
 
 def weigh_scales(
@@ -99,28 +98,47 @@ def _number(part: str, text: str) -> float:
     return value
 
 
-def fitted(weights: FidelityPlan | None, fidelity: float, model: LoadedModel) -> FidelityPlan | float:
-    """The weights for a model, with `fidelity` where they have no base; others' scales are logged and left out."""
+def fitted(weights: FidelityPlan | None, fidelity: float, model: LoadedModel, report: Report) -> FidelityPlan | float:
+    """The weights for a model, with `fidelity` where they have no base; scales that it lacks are left out, and said."""
     if weights is None:
         return fidelity
     there = model.net.config.cft_sizes
-    if missing := [size for size in weights.scales if size not in there]:
-        logger.warning("this model has no CFT at %s px, so that its factor is not used: it has %s", missing, there)
+    if missing := [str(size) for size in weights.scales if size not in there]:
+        report.warn(f"this model has no CFT at {', '.join(missing)} px, it has {', '.join(map(str, there)) or 'none'}")
     scales = {size: factor for size, factor in weights.scales.items() if size in there}
     return replace(weights, scales=scales, base=fidelity if weights.base is None else weights.base)
 
 
+def in_batch(face: AlignedFace, index: int) -> AlignedFace:
+    """An aligned face of a batch of crops, which is a picture and a face of its own: frame and order are its place."""
+    return replace(face, number=index, face=replace(face.face, image_index=index))
+
+
+def said_weights(faces: Sequence[AlignedFace]) -> list[str]:
+    """A line for each restored face: the weight in force, and what chose it."""
+    return [
+        f"picture {face.face.image_index}, face {face.number}: w {_number_or_scales(face.weights)}"
+        + (f" ({'; '.join(face.weights.reasons)})" if face.weights.reasons else "")
+        for face in faces
+        if face.weights is not None
+    ]
+
+
 def show_weights(
-    image: Tensor, model: LoadedModel | None, detector: LoadedDetector | None, plan: FidelityPlan
+    image: Tensor, model: LoadedModel | None, detector: LoadedDetector | None, plan: FidelityPlan, report: Report
 ) -> Tensor:
     """What the plan would choose for the first pictures of an IMAGE, drawn over them; faces are not decoded."""
-    model, detector = model or default_model(), detector or default_detector()
+    report.look_at(image)
+    model, detector = model or default_model(report), detector or default_detector()
     restorer = model.restorer(detector, colour_match="none")
-    weights, drawn = fitted(plan, 0.7, model), []
+    weights, drawn = fitted(plan, 0.0, model, report), []
     for i in watched(range(min(len(image), PREVIEWS))):
         (picture,) = to_pictures(image[i : i + 1])
         found = [replace(face, image_index=i) for face in restorer.detect([picture])[0]]
-        drawn.append(draw_weights(picture, model.weigh(restorer, restorer.align(picture, found), weights)))
+        faces = model.weigh(restorer, restorer.align(picture, found), weights)
+        drawn.append(draw_weights(picture, faces))
+        for line in said_weights(faces):
+            report.say(line)
     return torch.from_numpy(np.stack(drawn)) if drawn else image[:0, ..., :3]
 
 
@@ -148,8 +166,7 @@ def draw_weights(picture: np.ndarray, faces: Sequence[AlignedFace]) -> np.ndarra
 
 
 def _label(canvas: np.ndarray, face: AlignedFace) -> None:
-    at = face.weights.at_scales() if face.weights else 0.0
-    text = f"w {at:.2f}" if isinstance(at, int | float) else " ".join(f"{size}:{w:.2f}" for size, w in at.items())
+    text = f"w {_number_or_scales(face.weights)}" if face.weights else ""
     scale = max(0.4, max(canvas.shape[:2]) / 1000)
     line = max(1, round(2 * scale))
     (wide, high), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
@@ -157,3 +174,8 @@ def _label(canvas: np.ndarray, face: AlignedFace) -> None:
     bottom = int(np.clip(face.face.box[3] + high + base, high + base, canvas.shape[0] - base - 1))
     cv2.rectangle(canvas, (left, bottom - high - base), (left + wide, bottom + base), (0, 0, 0), -1)
     cv2.putText(canvas, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), line, cv2.LINE_AA)
+
+
+def _number_or_scales(weights: FaceWeights) -> str:
+    at = weights.at_scales()
+    return f"{at:.2f}" if isinstance(at, int | float) else ", ".join(f"{size}: {w:.2f}" for size, w in at.items())

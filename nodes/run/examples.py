@@ -1,0 +1,25 @@
+"""The pictures that the example workflows open, put where ComfyUI looks for them."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import folder_paths
+
+ASSETS = Path(__file__).parents[2] / "workflows" / "assets"
+NAMES = ("group.jpg", "group.mp4")
+
+logger = logging.getLogger(__name__)
+
+
+def offer_examples() -> None:
+    """Copy those that ComfyUI's input folder lacks; what is there is never replaced, and a folder may be read-only."""
+    folder = Path(folder_paths.get_input_directory())
+    for name in NAMES:
+        if (folder / name).exists():
+            continue
+        try:
+            with (ASSETS / name).open("rb") as source, (folder / name).open("xb") as target:
+                shutil.copyfileobj(source, target)
+        except OSError as error:
+            logger.info("%s of the example workflows could not be put into the input folder: %s", name, error)

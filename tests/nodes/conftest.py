@@ -1,0 +1,80 @@
+"""What the nodes run, imported without ComfyUI: stand-ins for the few things of it that they use."""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+class Patcher:
+    """ComfyUI's ModelPatcher, as far as it is used."""
+
+    def __init__(self, net: Any, load_device: Any, offload_device: Any):
+        self.model, self.load_device = net, load_device
+
+
+class Bar:
+    """ComfyUI's ProgressBar, which nobody sees."""
+
+    def __init__(self, total: int):
+        self.total = total
+
+    def update(self, value: int) -> None: ...
+    def update_absolute(self, value: int, total: int | None = None) -> None: ...
+
+
+def stand_ins(folder: Path) -> dict[str, dict[str, Any]]:
+    """Modules of ComfyUI, and what they hold; model files and inputs lie in `folder`."""
+    cpu = torch.device("cpu")
+    management = {
+        "get_torch_device": lambda: cpu,
+        "unet_offload_device": lambda: cpu,
+        "vae_dtype": lambda *_: torch.float32,
+        "is_device_cpu": lambda _: True,
+        "get_free_memory": lambda _: 2**34,
+        "load_models_gpu": lambda *_, **__: None,
+        "throw_exception_if_processing_interrupted": lambda: None,
+    }
+    files = {
+        "get_filename_list": lambda _: sorted(path.name for path in folder.iterdir()),
+        "get_full_path": lambda _, name: str(folder / name) if (folder / name).is_file() else None,
+        "get_full_path_or_raise": lambda _, name: str(folder / name),
+        "get_input_directory": lambda: str(folder),
+    }
+    return {
+        "comfy": {"__path__": []},
+        "comfy.model_management": management,
+        "comfy.model_patcher": {"ModelPatcher": Patcher},
+        "comfy.utils": {"ProgressBar": Bar},
+        "comfy_execution": {"__path__": []},
+        "comfy_execution.utils": {"get_executing_context": lambda: None},
+        "folder_paths": files,
+        "server": {"PromptServer": SimpleNamespace()},
+    }
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path) -> Iterator[Any]:
+    """`run("restore")` is the module nodes/run/restore.py; ComfyUI's folders are all `tmp_path`."""
+    for name, contents in stand_ins(tmp_path).items():
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            monkeypatch.setattr(sys.modules[parent], child, module, raising=False)
+    pack = ModuleType("pack")  # as ComfyUI does, under a name that is no path; the core is the installed one
+    pack.__path__ = [str(ROOT)]
+    core = {f"pack.{name}": module for name, module in sys.modules.items() if name.startswith("codeformer_core")}
+    for name, module in {"pack": pack, **core}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    yield lambda name: import_module(f"pack.nodes.run.{name}")
+    for name in [name for name in sys.modules if name.startswith("pack")]:
+        del sys.modules[name]

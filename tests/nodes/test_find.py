@@ -1,0 +1,102 @@
+"""Found faces: drawn so that their numbers can be read on every picture, and to and from SEGS."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+FULL = {"order": "size", "reverse": False, "first": 0, "count": 0, "indices": "", "min_size": 0, "max_size": 0}
+
+
+class FixedFaces:
+    """Stands in for a loaded detector that finds the same faces in every picture."""
+
+    def __init__(self, *faces):
+        self.faces = list(faces)
+
+    def detect(self, images):
+        return [list(self.faces) for _ in images]
+
+
+@pytest.fixture
+def find(run):
+    """`find(image, *faces)`: FACES."""
+    return lambda image, *faces: run("find").detect_faces(image, FixedFaces(*faces), run("report").Report())
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+@pytest.mark.parametrize("middle", [(100, 100), (100, 20), (195, 100), (5, 5), (100, 190)])
+def test_a_number_is_dark_on_a_bright_plate_inside_every_picture(shade, middle, run, face_at):
+    canvas = np.full((200, 200, 3), shade, np.uint8)
+    left, top, right, bottom = run("draw")._draw_label(canvas, "8: 0.88", face_at(*middle, 60), 1, [])
+    assert min(left, top) >= 0
+    assert max(right, bottom) <= 200
+    plate = canvas[top + 1 : bottom, left + 1 : right]
+    assert (plate[[0, -1]] == run("draw").BOX).all()  # a margin without strokes: nothing is cut off
+    dark = (plate.max(-1) < 80).sum()
+    assert 30 < dark < plate[..., 0].size / 2
+
+
+def test_numbers_do_not_cover_each_other(run, face_at):
+    placed = []
+    for i in range(4):
+        face = face_at(60 + 10 * i, 12, 40)  # all over the upper edge
+        places = run("draw")._places(face, (50, 15), 200, 200)
+        placed.append(next(place for place in places if not any(run("draw")._meet(place, p) for p in placed)))
+    assert len(set(placed)) == 4
+    assert all(top >= 0 and bottom <= 200 for _, top, _, bottom in placed)
+
+
+def test_one_list_of_segs_for_each_picture_and_back(run, find, face_at, rng):
+    image = torch.from_numpy(rng.random((2, 120, 160, 3), np.float32))
+    faces = [face_at(40, 60, 50), face_at(110, 60, 40)]
+    found = find(image, *faces)
+    segs = run("regions").faces_to_segs(image, found, 2.0)
+    assert [(size, len(listed)) for size, listed in segs] == [((120, 160), 2)] * 2
+    (back,) = run("regions").segs_to_faces([image], segs, FixedFaces(*faces), "all", run("report").Report())
+    assert [len(some) for some in back.faces] == [2, 2]
+    apart = run("regions").segs_to_faces(
+        [image[:1], image[1:]], segs[:1], FixedFaces(*faces), "all", run("report").Report()
+    )
+    assert [part.count for part in apart] == [2, 2]
+    with pytest.raises(ValueError, match=r"3 SEGS for 2 picture\(s\): give one for each picture"):
+        run("regions").segs_to_faces([image], [*segs, segs[0]], FixedFaces(), "all", run("report").Report())
+
+
+def test_restored_and_enlarged_faces_go_into_segs(run, find, face_at, rng):
+    image = torch.from_numpy(rng.random((1, 120, 160, 3), np.float32))
+    found = find(image, face_at(80, 60, 40))
+    large = image.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    ((size, (seg,)),) = run("regions").faces_to_segs(large, found, 1.0)
+    assert size == (240, 320)
+    assert tuple(seg.bbox) == (120, 80, 200, 160)
+    left, top, right, bottom = seg.crop_region
+    torch.testing.assert_close(seg.cropped_image, large[:, top:bottom, left:right])
+
+
+@pytest.mark.parametrize(("each", "count"), [("all", 2), ("largest", 1)])
+def test_a_seg_over_several_faces(each, count, run, face_at):
+    seg = SimpleNamespace(bbox=(0, 0, 160, 120), label="people")
+    detector = FixedFaces(face_at(40, 60, 40), face_at(110, 60, 50))
+    said = run("report").Report()
+    (found,) = run("regions").segs_to_faces([torch.rand(1, 120, 160, 3)], [((120, 160), [seg])], detector, each, said)
+    assert found.count == count
+    assert found.faces[0][0].width == 50
+
+
+def test_empty_segs_hold_no_face(run, face_at):
+    said = run("report").Report()
+    (found,) = run("regions").segs_to_faces(
+        [torch.rand(1, 120, 160, 3)], [((0, 0), [])], FixedFaces(face_at(40, 60, 40)), "all", said
+    )
+    assert found.count == 0
+    assert "0 of them lie in the SEGS" in said.text
+
+
+def test_a_black_mask_keeps_no_face_and_says_so(run, find, face_at):
+    image, said = torch.rand(2, 120, 160, 3), run("report").Report()
+    found = find(image, face_at(40, 60, 40))
+    chosen = run("find").choose_faces(found, torch.zeros(3, 120, 160), said, **FULL, min_score=0.0)
+    assert chosen.count == 0
+    assert said.text == "0 of 2 faces kept\nthe mask is black, which keeps no face"

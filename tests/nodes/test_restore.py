@@ -1,0 +1,192 @@
+"""Batches through the pipeline: what is done, what is said of it, and what is not done twice."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from codeformer_core.models import Usage
+
+SETTINGS = {"faces": "all", "fidelity": 0.5, "strength": 1.0, "upscale": 1, "feather": 0.05}
+SETTINGS |= {"colour_match": "none", "large_faces": "keep_detail"}
+
+
+class FixedFaces:
+    """A detector that finds the same faces in every picture, and counts the pictures."""
+
+    def __init__(self, *faces):
+        self.faces, self.searched = list(faces), 0
+
+    def detect(self, images, config=None):
+        self.searched += len(images)
+        return [list(self.faces) for _ in images]
+
+
+@pytest.fixture
+def image(rng):
+    return torch.from_numpy(rng.random((1, 120, 160, 3), np.float32) * 0.5 + 0.25)
+
+
+@pytest.fixture
+def nodes(run, tiny_net, face_at, monkeypatch):
+    """`nodes.restore(image, ...)` with a small network of random weights; the calls of its two halves are counted."""
+    loaded, remembered, report = run("loaded"), run("remembered"), run("report")
+    calls = {"predict": 0, "decode": 0}
+
+    def count(name, own):
+        def counted(*args):
+            calls[name] += 1
+            return own(*args)
+
+        monkeypatch.setattr(tiny_net, own.__name__, counted)
+
+    count("predict", tiny_net.predict_codes)
+    count("decode", tiny_net.decode)
+    patcher = loaded.ModelPatcher(tiny_net, torch.device("cpu"), torch.device("cpu"))
+    detector = FixedFaces(face_at(50, 50, 60), face_at(110, 60, 50))
+    kept = remembered.Remembered(16)
+
+    def restore(image, mask=None, upscale_model=None, **changed):
+        said = report.Report()
+        whole = loaded.LoadedDetector(detector=detector, config=None, patcher=None, parser=None, found=kept)
+        done = run("restore").restore_batch(image, mask, model, whole, upscale_model, said, **SETTINGS | changed)
+        return *done, said.text
+
+    model = loaded.LoadedModel(patcher=patcher, usage=Usage())
+    return SimpleNamespace(restore=restore, calls=calls, detector=detector, model=model)
+
+
+def test_another_fidelity_repeats_neither_detection_nor_prediction(nodes, image):
+    first, *_ = nodes.restore(image, fidelity=0.2)
+    assert nodes.calls == {"predict": 2, "decode": 2}
+    second, *_ = nodes.restore(image, fidelity=0.9, feather=0.1, upscale=2)
+    assert nodes.calls == {"predict": 2, "decode": 4}
+    assert nodes.detector.searched == 1
+    assert second.shape[1] == 2 * first.shape[1]
+    again, *_ = nodes.restore(image, fidelity=0.2)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_another_picture_is_searched_and_predicted(nodes, image):
+    nodes.restore(image)
+    changed = image.clone()
+    changed[:, 40:50, 40:50] = 0  # in one of its faces
+    nodes.restore(changed)
+    assert nodes.detector.searched == 2
+    assert nodes.calls["predict"] == 3
+
+
+def test_what_is_remembered_has_a_bound(run):
+    kept = run("remembered").Remembered(10)
+    for key in range(5):
+        kept.put(key, str(key), 4)
+    assert kept.bytes <= 10
+    assert (kept.get(2), kept.get(3), kept.get(4)) == (None, "3", "4")
+    kept.get(3)
+    kept.put(5, "5", 4)
+    assert (kept.get(3), kept.get(4)) == ("3", None)
+    kept.put(6, "6", 11)
+    assert kept.get(6) is None
+
+
+def test_long_batches_are_not_remembered(nodes, image):
+    nodes.restore(image.repeat(17, 1, 1, 1))
+    assert nodes.model.predictions.bytes == 0
+
+
+def test_strength_blends_and_the_mask_says_so(nodes, image):
+    whole, mask, _, count, _ = nodes.restore(image)
+    half, half_mask, *_ = nodes.restore(image, strength=0.5)
+    none, no_mask, *_ = nodes.restore(image, strength=0.0)
+    assert count == 2
+    inside = (whole > 0) & (whole < 1)  # not cut off
+    torch.testing.assert_close((half - image)[inside], (whole - image)[inside] / 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(half_mask, mask / 2)
+    np.testing.assert_array_equal(none, image)
+    assert not no_mask.any()
+
+
+def test_switched_off_gives_the_image_itself(run, image):
+    said = run("report").Report()
+    restored, changed, faces, count = run("restore").leave_batch(image, said)
+    assert restored is image
+    assert changed.shape == image.shape[:3]
+    assert (changed.any(), faces.count, count) == (False, 0, 0)
+    assert "switched off" in said.text
+
+
+def test_an_upscale_model_makes_the_background(nodes, image, run, monkeypatch):
+    asked = []
+
+    def enlarge(picture, upscale_model, upscale):
+        asked.append((upscale_model, upscale))
+        return np.full((240, 320, 3), 0.125, np.float32)
+
+    monkeypatch.setattr(run("restore"), "enlarged", enlarge)
+    large, changed, *_ = nodes.restore(image, upscale_model="ESRGAN", upscale=2)
+    assert asked == [("ESRGAN", 2)]
+    assert (large[changed == 0] == 0.125).all()
+    *_, said = nodes.restore(image, upscale_model="ESRGAN")
+    assert "upscale is 1, so upscale_model was not used" in said
+
+
+def test_values_that_are_not_finite_are_black_and_said(nodes, image):
+    image[0, 5, 5] = float("nan")
+    restored, _, _, count, said = nodes.restore(torch.cat([image.roll(1, 1).nan_to_num(), image]))
+    assert restored.isfinite().all()
+    assert (restored[1, 5, 5] == 0).all()
+    assert count == 4
+    assert "picture 1 held values that are not finite" in said
+
+
+def test_it_says_what_was_left(nodes, image):
+    said = nodes.restore(image)[-1]
+    assert said == "2 faces restored in 1 picture"
+    said = nodes.restore(image, torch.zeros(1, 120, 160))[-1]
+    assert "nothing has changed: the mask is black" in said
+    nodes.detector.faces.clear()
+    *_, count, said = nodes.restore(torch.cat([image.roll(2, 1), image.roll(3, 1)]))
+    assert count == 0
+    assert "no face was found in 2 pictures, the first is 0" in said
+
+
+def test_skipped_faces_are_named_and_not_counted(nodes, image, face_at):
+    nodes.detector.faces[0] = face_at(80, 60, 100)  # larger than the network's 64 px
+    *_, found, count, said = nodes.restore(image, large_faces="skip")
+    assert (found.count, count) == (2, 1)
+    assert "picture 0: a face was left as it is, skipped: 100 px wide" in said
+
+
+def test_a_mask_batch_of_another_length_repeats_the_last(nodes, image):
+    masks = torch.ones(2, 120, 160)
+    masks[1] = 0
+    _, changed, *_ = nodes.restore(image.repeat(20, 1, 1, 1), masks)
+    assert changed[0].any()
+    assert not changed[1:].any()
+    _, changed, *_ = nodes.restore(image, masks)
+    assert changed.any()
+
+
+def test_an_unreadable_official_model_gives_way_to_the_bundled_one(run, tmp_path):
+    (tmp_path / "codeformer.pth").write_bytes(b"PK\x03\x04 this is no checkpoint")
+    said = run("report").Report()
+    model = run("loaded").default_model(said)
+    assert model.net.config.vq.image_size == 256
+    assert said.text.startswith("codeformer.pth cannot be used, so the bundled model was: ")
+
+
+def test_a_report_is_cut(run):
+    said = run("report").Report()
+    for i in range(30):
+        said.say(f"line {i}")
+    assert said.text.splitlines()[-2:] == ["line 11", "and 18 more, see ComfyUI's log"]
+
+
+def test_examples_are_offered_and_never_replace_anything(run, tmp_path, monkeypatch):
+    (tmp_path / "group.jpg").write_bytes(b"the user's own")
+    run("examples").offer_examples()
+    assert (tmp_path / "group.jpg").read_bytes() == b"the user's own"
+    assert (tmp_path / "group.mp4").stat().st_size > 10_000
+    monkeypatch.setattr(run("examples").folder_paths, "get_input_directory", lambda: str(tmp_path / "none"))
+    run("examples").offer_examples()
