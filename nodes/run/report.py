@@ -52,8 +52,8 @@ class Report:
 
 
 def named(what: str, numbers: Sequence[int]) -> str:
-    """Which of a batch: "picture 3", or "5 pictures, the first is 3"."""
-    return f"{what} {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} {what}s, the first is {numbers[0]},"
+    """Which of a batch: "picture 3", or "5 pictures (the first is 3)"."""
+    return f"{what} {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} {what}s (the first is {numbers[0]})"
 
 
 def counted(number: int, what: str) -> str:

@@ -93,8 +93,6 @@ def comfy(tmp_path_factory) -> Iterator[Comfy]:
     for folder in ("custom_nodes", "input", "output", "temp", "user", "models/facerestore_models"):
         (base / folder).mkdir(parents=True)
     (base / "custom_nodes" / "ComfyUI-CodeFormer").symlink_to(ROOT, target_is_directory=True)
-    for asset in (ROOT / "workflows" / "assets").iterdir():
-        shutil.copy(asset, base / "input")
     (base / "models" / "facerestore_models" / "corrupt.pth").write_bytes(b"PK\x03\x04 this is no checkpoint")
     (base / "elsewhere" / "faces").mkdir(parents=True)
     shutil.copy(

@@ -1,5 +1,6 @@
 """The nodes in a real ComfyUI."""
 
+import json
 import time
 
 import numpy as np
@@ -303,3 +304,75 @@ def test_segs_go_out_and_come_back(comfy):
     back = {"class_type": "CodeFormerSegsToFaces", "inputs": {"image": ["1", 0], "segs": ["3", 0]}}
     crops = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["1", 0], "faces": ["4", 0], "size": 64}}
     assert len(comfy.run({"1": LOAD, "2": faces, "3": segs, "4": back, "5": crops, "6": save(["5", 0])})["6"]) == FACES
+
+
+def test_one_wrong_choice_is_one_error_that_names_it(comfy):
+    with pytest.raises(comfy.Failed) as failed:
+        comfy.queue({"1": LOAD, "2": restore(["1", 0], colour_match="sepia"), "3": save(["2", 0])})
+    (error,) = json.loads(str(failed.value))["node_errors"]["2"]["errors"]
+    assert "colour_match is 'sepia'" in error["details"]
+    assert error.get("extra_info", {}).get("input_name") not in ("faces", "large_faces")
+
+
+def test_a_disabled_node_gives_its_input_and_loads_nothing(comfy):
+    load = {"class_type": "CodeFormerLoadModel", "inputs": {"model_name": "corrupt.pth", "accept_license": False}}
+    node = restore(["1", 0], model=["2", 0], enabled=False, upscale=2)
+    pictures = comfy.run({"1": LOAD, "2": load, "3": node, "4": save(["3", 0]), "5": save(["1", 0])})
+    np.testing.assert_array_equal(pictures["4"][0], pictures["5"][0])
+
+
+def test_what_was_done_is_said_on_the_node_and_by_its_outputs(comfy):
+    show = {"class_type": "PreviewAny", "inputs": {"source": ["2", 4]}}
+    count = {"class_type": "PreviewAny", "inputs": {"source": ["2", 3]}}
+    prompt = {"1": LOAD, "2": restore(["1", 0], fidelity=0.37), "3": save(["2", 0]), "4": show, "5": count}
+    outputs = comfy.wait(comfy.queue(prompt))
+    said = f"{FACES} faces restored in 1 picture"
+    assert outputs["2"]["text"] == [said]
+    assert outputs["4"]["text"] == [said]
+    assert outputs["5"]["text"] == [str(FACES)]
+
+
+def test_faces_of_another_picture_are_refused(comfy):
+    mirror = {"class_type": "ImageRotate", "inputs": {"image": ["1", 0], "rotation": "180 degrees"}}
+    found = {"class_type": "CodeFormerDetectFaces", "inputs": {"image": ["1", 0]}}
+    cut = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["2", 0], "faces": ["3", 0], "size": 64}}
+    with pytest.raises(comfy.Failed, match="picture 0 of the image is another one"):
+        comfy.wait(comfy.queue({"1": LOAD, "2": mirror, "3": found, "4": cut, "5": save(["4", 0])}))
+
+
+def test_an_unreadable_official_model_does_not_stop_the_nodes(comfy):
+    official = comfy.base / "models" / "facerestore_models" / "codeformer.pth"
+    official.write_bytes(b"PK\x03\x04 this is no checkpoint")
+    try:
+        outputs = comfy.wait(comfy.queue({"1": LOAD, "2": restore(["1", 0]), "3": save(["2", 0])}))
+    finally:
+        official.unlink()
+    assert outputs["2"]["text"][0].startswith("codeformer.pth cannot be used, so the bundled model was: ")
+
+
+def test_an_upscale_model_enlarges_the_background(comfy):
+    models = comfy.base / "models" / "upscale_models"
+    models.mkdir(exist_ok=True)
+    sizes = {"body.0": (8, 3), "body.2": (8, 8), "body.4": (12, 8)}  # a compact Real-ESRGAN, 2 times, of zeros
+    state = {f"{name}.weight": torch.zeros(*size, 3, 3) for name, size in sizes.items()}
+    state |= {f"{name}.bias": torch.zeros(size[0]) for name, size in sizes.items()}
+    state |= {f"body.{i}.weight": torch.zeros(8) for i in (1, 3)}
+    save_file(state, models / "nearest_x2.safetensors")
+    load = {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "nearest_x2.safetensors"}}
+    prompt = {"1": LOAD, "2": load, "3": restore(["1", 0], upscale_model=["2", 0], upscale=2), "4": save(["3", 0])}
+    prompt |= {"5": as_image(["3", 1]), "6": save(["5", 0]), "7": save(["1", 0])}
+    pictures = comfy.run(prompt)
+    nearest = pictures["7"][0].repeat(2, 0).repeat(2, 1).astype(int)
+    outside = pictures["6"][0][..., 0] == 0
+    assert np.abs(pictures["4"][0] - nearest)[outside].max() <= 1
+
+
+def test_segs_of_a_batch_are_a_list_and_pair_up_again(comfy):
+    two = {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 2}}
+    faces = {"class_type": "CodeFormerDetectFaces", "inputs": {"image": ["7", 0]}}
+    segs = {"class_type": "CodeFormerFacesToSegs", "inputs": {"image": ["7", 0], "faces": ["2", 0], "crop_factor": 2.0}}
+    back = {"class_type": "CodeFormerSegsToFaces", "inputs": {"image": ["7", 0], "segs": ["3", 0]}}
+    back["inputs"]["faces_per_seg"] = "largest"
+    crops = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["7", 0], "faces": ["4", 0], "size": 64}}
+    prompt = {"1": LOAD, "7": two, "2": faces, "3": segs, "4": back, "5": crops, "6": save(["5", 0])}
+    assert len(comfy.run(prompt)["6"]) == 2 * FACES

@@ -20,6 +20,7 @@ SHARED: dict[str, Any] = {part.name: part for part in TREES["widgets"].body if i
 
 class Socket(NamedTuple):
     name: str  # an input's id, or an output's name on the node
+    label: str  # what the node shows
     tooltip: str
 
 
@@ -48,7 +49,9 @@ def read_socket(call: Any, names: dict[str, str]) -> Socket:
         names = {argument.arg: text(value, names) for argument, value in zip(function.args.args, given, strict=True)}
         call = function.body[-1].value
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    return Socket(text(keywords.get("display_name", call.args[0]), names), text(keywords["tooltip"], names))
+    name = text(call.args[0], names)
+    label = text(keywords["display_name"], names) if "display_name" in keywords else name.replace("_", " ")
+    return Socket(label if call.func.attr == "Output" else name, label, text(keywords["tooltip"], names))
 
 
 def read_nodes() -> dict[str, Node]:
@@ -118,6 +121,15 @@ def test_english_labels_are_the_texts_of_the_code():
         assert LABELS["en"][node_id] == {
             "display_name": node.display_name,
             "description": node.description,
-            "inputs": {name: {"name": name.replace("_", " "), "tooltip": tip} for name, tip in node.inputs},
-            "outputs": {str(i): {"name": name, "tooltip": tip} for i, (name, tip) in enumerate(node.outputs)},
+            "inputs": {name: {"name": label, "tooltip": tip} for name, label, tip in node.inputs},
+            "outputs": {str(i): {"name": out.label, "tooltip": out.tooltip} for i, out in enumerate(node.outputs)},
         }, node_id
+
+
+def test_what_a_node_shows_can_be_told_apart():
+    passed_on = {"image", "faces", "crops"}  # the same thing comes in and goes out
+    for node_id, node in NODES.items():
+        inputs, outputs = ([socket.label for socket in some] for some in (node.inputs, node.outputs))
+        assert len({*inputs}) == len(inputs), node_id
+        assert len({*outputs}) == len(outputs), node_id
+        assert {*inputs} & {*outputs} <= passed_on, node_id
