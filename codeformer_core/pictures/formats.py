@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = {
     ".png": "PNG",
@@ -108,7 +108,7 @@ def missing_decoder(format: str) -> str | None:
     """What to do so that pictures of a format can be read; None if they can be."""
     if format == "HEIF" and not _heif():
         return "pip install pillow-heif"
-    if format == "AVIF" and not features.check("avif"):
+    if format == "AVIF" and "AVIF" not in writable().values():
         return "pip install --upgrade pillow"
     return None
 

@@ -96,7 +96,13 @@ def _upright_exif(exif: Image.Exif, format: str) -> bytes | None:
 
 def _directories(exif: Image.Exif) -> list[MutableMapping[int, Any]]:
     """EXIF's own tags, and those of its parts that are there."""
-    return [exif, *(exif.get_ifd(ifd) for ifd in (EXIF, ExifTags.IFD.GPSInfo) if ifd in exif)]
+    return [exif, *(part(exif, tag) for tag in (EXIF, ExifTags.IFD.GPSInfo) if tag in exif)]
+
+
+def part(exif: Image.Exif, tag: int) -> dict[int, Any]:
+    """The tags of a part of EXIF, its own (0x8769) or GPS's (0x8825); none if it is not there."""
+    value = exif.get(tag, {})
+    return value if isinstance(value, dict) else exif.get_ifd(tag)
 
 
 def _keep_photograph(exif: Image.Exif) -> None:
@@ -129,7 +135,7 @@ def png_chunks(metadata: Metadata, icc_profile: bytes | None, size: tuple[int, i
         info.add_text(keyword, text)
     if metadata.xmp is not None:
         info.add(b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp)
-    return [png.chunk(name, data) for name, data, _ in info.chunks]
+    return [png.chunk(*found[:2]) for found in info.chunks]
 
 
 def _exif_for(metadata: Metadata, size: tuple[int, int]) -> Image.Exif:
@@ -144,7 +150,7 @@ def _exif_for(metadata: Metadata, size: tuple[int, int]) -> Image.Exif:
 
 def _with_text(exif: Image.Exif, text: Mapping[str, str], format: str) -> list[str]:
     """Put texts where they have a place in EXIF; the keywords of those that have none, or find it taken."""
-    camera, lost = exif.get_ifd(EXIF), []
+    camera, lost = part(exif, EXIF), []
     for keyword, value in sorted(text.items(), key=lambda item: (item[0] != "parameters", len(item[1]))):
         if keyword == "Comment" and format == "JPEG" and len(value.encode()) <= SEGMENT:
             continue  # JPEG has a comment of its own
@@ -158,7 +164,7 @@ def _with_text(exif: Image.Exif, text: Mapping[str, str], format: str) -> list[s
             BASE.Make: f"workflow:{value}".encode(),
             BASE.Model: f"prompt:{value}".encode(),
         }.get(tag, value.encode())
-        if camera:
+        if camera and EXIF not in exif:
             exif[EXIF] = camera
         if format == "JPEG" and len(_packed(exif) or b"") > SEGMENT:
             del ifd[tag]

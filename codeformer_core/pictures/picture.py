@@ -48,6 +48,7 @@ def picture_of(samples: np.ndarray, **said: Any) -> Picture:
 
 
 def has_transparency(picture: Picture) -> bool:
+    """Whether any pixel is less than opaque."""
     return picture.alpha is not None and picture.alpha.min() < WHITE[picture.alpha.dtype]
 
 

@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .arrays import upright
 from .formats import PictureError
+from .metadata import part
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def encode(
     """A TIFF file of (h, w), or (h, w, 2 to 4), samples, CMYK if `inks`; `exif` holds XMP and IPTC too."""
     import tifffile  # slow to import, and rarely needed
 
-    found = {int(tag): exif.get_ifd(tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
+    found = {int(tag): part(exif, tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
     directories = {tag: directory for tag, directory in found.items() if directory}
     tags: list[tuple] = []
     for tag, value in [*exif.items(), *([] if icc_profile is None else [(ICC, icc_profile)])]:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from codeformer_core.pictures import codecs
 from codeformer_core.pictures.files import Picture, PictureError, output_suffix, read_picture, write_picture
+from codeformer_core.pictures.formats import writable
 from codeformer_core.pictures.metadata import Metadata
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -205,6 +206,8 @@ def test_first_frame_of_an_animation_is_read_and_said(tmp_path, caplog):
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".avif"])
 def test_of_other_animations_too_the_first_frame_is_read_and_said(tmp_path, caplog, suffix):
+    if suffix not in writable():
+        pytest.skip("Pillow without AVIF")
     frames = [Image.fromarray(np.full((16, 16, 3), level, np.uint8)) for level in (50, 200)]
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
     picture = read_picture(tmp_path / f"a{suffix}")

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from codeformer_core.pictures import png
 from codeformer_core.pictures.files import Picture, read_picture, write_picture
+from codeformer_core.pictures.formats import writable
 from codeformer_core.pictures.metadata import Metadata
 
 RGB = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
@@ -28,10 +29,13 @@ DPI = (300.0, 300.0)
 def photograph_exif(orientation: int = 6) -> Image.Exif:
     exif = Image.Exif()
     exif[BASE.Make], exif[BASE.Orientation], exif[BASE.Artist] = "maker", orientation, "Jörg".encode()
-    camera = exif.get_ifd(EXIF)
-    camera[BASE.MakerNote] = b"with a preview of the old face"
-    camera[BASE.LensModel], camera[BASE.ExifImageWidth], camera[BASE.ExifImageHeight] = "lens", 24, 16
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+    exif[EXIF] = {
+        BASE.MakerNote: b"with a preview of the old face",
+        BASE.LensModel: "lens",
+        BASE.ExifImageWidth: 24,
+        BASE.ExifImageHeight: 16,
+    }
+    exif[ExifTags.IFD.GPSInfo] = {1: "N"}
     return exif
 
 
@@ -88,6 +92,8 @@ def test_png_text_comes_back_in_png(tmp_path, depth):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif", ".avif"])
 def test_prompts_and_graphs_of_a_png_have_a_place_elsewhere(tmp_path, caplog, suffix):
+    if suffix not in writable():
+        pytest.skip("Pillow without AVIF")
     write_picture(tmp_path / f"a{suffix}", RGB, sources())
     with Image.open(tmp_path / f"a{suffix}") as image:
         exif = image.getexif()
