@@ -37,6 +37,7 @@ def command_line() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", parents=[common], help="rewrite a checkpoint as safetensors")
     convert.add_argument("source", type=_path, metavar="IN", help="a .pth or .safetensors file")
     convert.add_argument("target", type=_path, metavar="OUT.safetensors", help="the file to write")
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT.safetensors if it is there")
 
     migrate = commands.add_parser(
         "migrate-workflow",
@@ -80,8 +81,10 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--background", type=_path, metavar="PATH",
         help="paste into this picture, enlarged --upscale times already; or a folder of such, named so")  # fmt: skip
     add("--aligned", action="store_true", help="the inputs are aligned faces: no detection, no paste-back")
-    add("--format", metavar="F", help="png, jpg, webp, tiff, bmp or avif (default: each input's own)")
+    add("--format", metavar="F", help="png, jpg, webp, tiff, bmp, avif or heic (default: each input's own)")
     add("--save-crops", action="store_true", help="also save each aligned face before and after, in OUT/NAME_faces")
+    add("--strip-metadata", action="store_true",
+        help="drop the inputs' EXIF, text (prompts, workflows), XMP and IPTC; colour profiles stay")  # fmt: skip
     add("--overwrite", action="store_true", help="do again what is done, and replace other files in OUT")
 
     faces = restore.add_argument_group("which faces")

@@ -1,5 +1,6 @@
 """Files in, files out: many pictures for `codeformer restore`, whose finished work is never redone or lost."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,20 +13,15 @@ from ..fidelity.mask import FidelityMask
 from ..fidelity.plan import as_plan
 from ..networks.cft import CFTWeights
 from ..pictures.arrays import from_float, to_float
-from ..pictures.files import (
-    FORMATS,
-    PICTURE_SUFFIXES,
-    Picture,
-    PictureError,
-    output_suffix,
-    read_picture,
-    write_picture,
-)
+from ..pictures.files import Picture, output_suffix, read_picture, write_picture
 from ..pictures.folders import find_pictures
+from ..pictures.formats import PICTURE_SUFFIXES, PictureError, writable
+from ..pictures.metadata import Metadata
 from ..restorer import AlignedFace, FaceRestorer
 from ..whole_files import whole_file
-from .reports import face_report, read_report, stamp, write_report
+from .reports import face_report, own_crops, own_results, read_report, stamp, write_report
 
+ELSEWHERE = "choose another folder with --output"
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
 
 
@@ -37,6 +33,7 @@ class BatchConfig:
     suffix: str | None = None  # of the results, such as ".png"; None keeps each input's own
     aligned: bool = False  # the inputs are aligned faces
     save_crops: bool = False
+    strip_metadata: bool = False  # results say nothing that their inputs' files said, but of colours
     background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
     mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
     fidelity_mask: Path | None = (
@@ -46,8 +43,8 @@ class BatchConfig:
     settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
 
     def __post_init__(self):
-        if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in FORMATS:
-            raise ValueError(f"pictures are not written as {self.suffix!r}; use one of {' '.join(FORMATS)}")
+        if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in writable():
+            raise ValueError(f"pictures are not written as {self.suffix!r}; use one of {' '.join(writable())}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +91,7 @@ def is_done(job: Job, config: BatchConfig) -> bool:
     report = read_report(job.report)
     try:
         unchanged = report["inputs"] == _stamps(job, config) and report["settings"] == config.settings
-        crops = not (config.save_crops and report["faces"]) or _crops(job).is_dir()
+        crops = not config.save_crops or all((_crops(job) / name).is_file() for name in own_crops(report))
         return unchanged and crops and (job.report.parent / report["output"]).is_file()
     except (OSError, PictureError, KeyError, TypeError):  # an input is missing, or it is no whole report of ours
         return False
@@ -125,11 +122,13 @@ def restore_files(
                 if sources.setdefault(opened.target, job.source) != job.source:
                     other = sources[opened.target]
                     raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
+                rgb = opened.picture.rgb
+                faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
+                if config.save_crops:
+                    _check_crops(job, faces, config)
             except PictureError as error:
                 yield Outcome(job=job, message=str(error), failed=True)
                 continue
-            rgb = opened.picture.rgb
-            faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
             chunk.append(opened)
             aligned.append(_with_fidelity_mask(faces, job, restorer, config))
             pixels += rgb.shape[0] * rgb.shape[1]
@@ -143,18 +142,39 @@ def restore_files(
 
 def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
     """Read a picture, and see that all that goes with it is right before any work is put into it."""
+    stamps = _stamps(job, config)  # before anything is read: what changes from now on is another file
     picture = read_picture(job.source)
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
     target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
-    elsewhere = "choose another folder with --output"
-    if target.resolve() in originals:
-        raise PictureError(f"{job.source}: its result would overwrite the input {target}; {elsewhere}")
-    if target.exists() and not config.overwrite and "output" not in read_report(job.report):
-        raise PictureError(f"{target}: is there already and is no result of {job.source}; {elsewhere}, or --overwrite")
+    companions = (_companion_path(place, job) for place in (config.background, config.mask))
+    if target.resolve() in originals | {path.resolve() for path in companions if path is not None}:
+        raise PictureError(f"{job.source}: its result would overwrite the input {target}; {ELSEWHERE}")
+    report = read_report(job.report)
+    _check_free(job.report, bool(report), job, config)
+    earlier = [target.with_name(name) for name in own_results(report)]
+    ours = target.exists() and any(path.exists() and path.samefile(target) for path in earlier)
+    _check_free(target, ours, job, config)
     _companion(config.background, job, picture, restorer.config.upscale)
     _companion(config.mask, job, picture, 1)
-    return _Opened(job=job, picture=picture, stamps=_stamps(job, config), target=target)
+    if config.strip_metadata:
+        picture = replace(picture, metadata=Metadata())
+    return _Opened(job=job, picture=picture, stamps=stamps, target=target)
+
+
+def _check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
+    """PictureError unless `path` may be written: nothing is there, or our own file, or --overwrite was given."""
+    blocked = path if path.is_dir() else next((p for p in path.parents if p.exists() and not p.is_dir()), None)
+    if blocked is not None:
+        raise PictureError(f"{blocked}: is in the way of {path}, for {job.source}; {ELSEWHERE}")
+    if os.path.lexists(path) and not ours and not config.overwrite:
+        raise PictureError(f"{path}: is there already and is no result of {job.source}; {ELSEWHERE}, or --overwrite")
+
+
+def _check_crops(job: Job, faces: Sequence[AlignedFace], config: BatchConfig) -> None:
+    ours = own_crops(read_report(job.report))
+    for name in _crop_names(faces):
+        _check_free(_crops(job) / name, name in ours, job, config)
 
 
 def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
@@ -164,21 +184,29 @@ def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, co
     background = _companion(config.background, job, picture, upscale)
     mask = _companion(config.mask, job, picture, 1)
     restored = sum(face.restored is not None for face in faces)
-    # Until the whole report follows, this one says that the result is this picture's, and not done.
-    write_report(job.report, {"output": target.name})
-    if restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix:
+    # Until the whole report follows, this one says which files are ours, and that the picture is not done.
+    before = read_report(job.report)
+    results = [name for name in own_results(before) if name != target.name and target.with_name(name).is_file()]
+    crops = [name for name in own_crops(before) if (_crops(job) / name).is_file()]
+    planned = sorted({*crops, *(_crop_names(faces) if config.save_crops else ())})
+    write_report(job.report, {"output": target.name, "earlier": results, "crops": planned})
+    unchanged = restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix
+    if unchanged and not config.strip_metadata:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
     else:
         image = restorer.paste(picture.rgb, faces, background, None if mask is None else mask[..., 0])
         write_picture(target, image, picture)
     if config.save_crops:
-        _write_crops(_crops(job), faces)
+        crops = _write_crops(_crops(job), faces, crops)
     height, width = (n * upscale for n in picture.rgb.shape[:2])
     report = {
         "inputs": stamps,
         "output": target.name,
+        "earlier": results,
+        "crops": crops,
         "size": [width, height],
+        "frames": picture.frames,
         "settings": config.settings,
         "faces": [face_report(face) for face in faces],
     }
@@ -228,13 +256,19 @@ def _crops(job: Job) -> Path:
     return job.report.with_name(f"{job.report.stem}_faces")
 
 
-def _write_crops(folder: Path, faces: Sequence[AlignedFace]) -> None:
-    for old in [*folder.glob("[0-9][0-9]_before.png"), *folder.glob("[0-9][0-9]_after.png")]:
-        old.unlink()  # of an earlier run, which may have found more faces
-    for i, face in enumerate(faces):
-        write_picture(folder / f"{i:02}_before.png", from_float(face.crop, np.dtype(np.uint8)))
-        if face.restored is not None:
-            write_picture(folder / f"{i:02}_after.png", from_float(face.restored, np.dtype(np.uint8)))
+def _crop_names(faces: Sequence[AlignedFace]) -> list[str]:
+    return [f"{i:02}_{step}.png" for i in range(len(faces)) for step in ("before", "after")]
+
+
+def _write_crops(folder: Path, faces: Sequence[AlignedFace], old: Sequence[str]) -> list[str]:
+    """Write the crops in place of the `old` ones, of an earlier run that may have found more faces; their names."""
+    crops = {f"{i:02}_before.png": face.crop for i, face in enumerate(faces)}
+    crops |= {f"{i:02}_after.png": face.restored for i, face in enumerate(faces) if face.restored is not None}
+    for name in set(old) - set(crops):
+        (folder / name).unlink()
+    for name, crop in crops.items():
+        write_picture(folder / name, from_float(crop, np.dtype(np.uint8)))
+    return sorted(crops)
 
 
 def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:

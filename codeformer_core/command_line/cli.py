@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
 import zlib
@@ -96,12 +97,15 @@ def _restore(args: argparse.Namespace) -> int:
     for name in ("detector", "parser"):
         if (file := Path(getattr(args, name) or "")).is_file():
             settings[name] = stamp(file)
+    if args.strip_metadata:
+        settings["strip_metadata"] = True
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=_folder(args.output),
         suffix=args.format,
         aligned=args.aligned,
         save_crops=args.save_crops,
+        strip_metadata=args.strip_metadata,
         background=_existing(args.background),
         mask=_existing(args.mask),
         fidelity_mask=_existing(args.w_mask),
@@ -229,7 +233,7 @@ def _degrade(args: argparse.Namespace) -> int:
                     )
                 if sources.setdefault(target, path) != path:
                     raise PictureError(f"{path}: its result would replace that of {sources[target]}; rename one")
-                if target.exists() and not args.overwrite:
+                if os.path.lexists(target) and not args.overwrite:
                     raise PictureError(f"{target}: is there already; choose another --output, or --overwrite")
                 picture = read_picture(path)
                 write_picture(target, degradation.degrade(picture.rgb, drawn), picture)
@@ -252,6 +256,8 @@ def _info(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace) -> int:
     from ..weights.checkpoint import convert
 
+    if os.path.lexists(args.target) and not args.overwrite:
+        raise ValueError(f"{args.target}: is there already; choose another name, or --overwrite")
     _say(describe(convert(args.source, args.target)))
     return 0
 

@@ -7,20 +7,58 @@ from typing import Any
 from ..restorer import AlignedFace
 from ..whole_files import whole_file
 
+MARK, VERSION = "codeformer_report", 1  # tells our reports from other programs' files of the same name
+KEYS = {"inputs", "output", "size", "settings", "faces"}  # of the first version, which had no mark
+
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The report at `path`; empty if there is none, or none that can be read."""
+    """Our report at `path`; empty if there is none, or none that can be read, or a file of another program."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return report if isinstance(report, dict) else {}
+    return report if isinstance(report, dict) and _is_ours(report, path) else {}
+
+
+def _is_ours(report: dict[str, Any], path: Path) -> bool:
+    output = report.get("output")
+    if not isinstance(output, str):
+        return False
+    begun = report.keys() == {"output"} and Path(output).stem == Path(path.stem).stem  # by the first version
+    return MARK in report or report.keys() >= KEYS or begun
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Save JSON values, whole or not at all. OSError where the disk does not take them."""
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps({MARK: VERSION, **report}, indent=1) + "\n", encoding="utf-8")
+
+
+def own_results(report: dict[str, Any]) -> list[str]:
+    """The names of results that this program wrote beside a report, in whatever format."""
+    return _names([report["output"], *_list(report, "earlier")]) if report else []
+
+
+def own_crops(report: dict[str, Any]) -> list[str]:
+    """The names of the crops that this program wrote in the folder that goes with a report."""
+    if MARK in report:
+        return _names(_list(report, "crops"))
+    settings = report.get("settings")  # of the first version, which did not list them
+    if not isinstance(settings, dict) or not settings.get("save_crops"):
+        return []
+    restored = [isinstance(face, dict) and face.get("restored") is True for face in _list(report, "faces")]
+    after = [f"{i:02}_after.png" for i, done in enumerate(restored) if done]
+    return [*(f"{i:02}_before.png" for i in range(len(restored))), *after]
+
+
+def _list(report: dict[str, Any], key: str) -> list[Any]:
+    value = report.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _names(values: list[Any]) -> list[str]:
+    """Those that name a file in a folder, and none elsewhere."""
+    return [name for name in values if isinstance(name, str) and name and Path(name).name == name]
 
 
 def face_report(face: AlignedFace) -> dict[str, Any]:

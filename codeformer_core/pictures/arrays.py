@@ -5,6 +5,15 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+UPRIGHT = {  # EXIF orientation to the turn that undoes it
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 OVERSHOOT = 0.5  # how far beyond [0, 1] floats may lie: more than any resizing filter rings, less than 0 to 255 needs
 
@@ -37,6 +46,11 @@ def check_values(image: np.ndarray, what: str = "a float picture", overshoot: fl
             )
             raise ValueError(f"{what} lies in [0, 1], got values from {low:g} to {high:g}: {remedy} first")
     return image
+
+
+def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """Samples (h, w, ...) that were stored in one of EXIF's orientations, as they are to be seen."""
+    return np.ascontiguousarray(UPRIGHT[orientation](samples)) if orientation in UPRIGHT else samples
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

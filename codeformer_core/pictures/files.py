@@ -3,70 +3,42 @@
 import logging
 import struct
 import warnings
-from dataclasses import dataclass
+import zlib
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..whole_files import whole_file
-from .arrays import check_picture, from_float
-from .codecs import PictureError, decode, decode_deep, encode, is_deep
+from . import cmyk, png, tiff
+from .arrays import upright
+from .codecs import decode, encode, is_deep_png
+from .formats import FORMATS, PictureError, content_format, lossless_webp, open_image, writable
+from .metadata import Metadata, read_metadata
+from .picture import Picture, has_transparency, picture_of, samples_of
 
 logger = logging.getLogger(__name__)
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jfif": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".avif": "AVIF",
-}
-PICTURE_SUFFIXES = {*FORMATS, ".gif"}  # what is looked for in folders
 ORIENTATION = ExifTags.Base.Orientation
-UPRIGHT = {  # EXIF orientation to the turn that undoes it
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
-# What Pillow raises for a damaged file, by decoder.
-DAMAGED = (OSError, SyntaxError, EOFError, ValueError, TypeError, IndexError, KeyError, RuntimeError, struct.error)
-# In a TIFF, EXIF shares its directory with the layout of the samples: only these say something about the photograph.
-TIFF_EXIF = {
-    *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Orientation),
-    *(ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright),
-    *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
-}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
-    """An upright picture and what its file said about it."""
-
-    rgb: np.ndarray  # (h, w, 3) uint8 or uint16
-    alpha: np.ndarray | None = None  # (h, w), dtype of rgb, opaque = 255 or 65535
-    grey: bool = False  # the three channels are equal everywhere
-    single_channel: bool = False  # the file holds one grey channel, and so will the result
-    suffix: str = ".png"  # of the file's true format, as FORMATS lists them, or of PNG where we cannot write that one
-    icc_profile: bytes | None = None
-    exif: bytes | None = None  # with orientation 1
+# What decoders raise for a damaged file.
+DAMAGED = (
+    *(OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError),
+    *(AttributeError, AssertionError, struct.error, zlib.error),
+)
 
 
 def read_picture(path: str | Path) -> Picture:
-    """Read a file (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF) of any mode, with its EXIF orientation applied.
+    """Read a file (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC with pillow-heif) of any mode, turned upright.
 
-    16-bit PNG and TIFF stay 16 bit (other than CMYK and premultiplied alpha, which become 8 bit); palettes and colour
-    keys become RGB and alpha; CMYK becomes sRGB through the file's own profile; of an animation the first frame is
-    read. PictureError for what is not a whole picture, or larger than Pillow's guard against bombs allows (179 MP).
+    What a file is its content says, not its name. 16-bit PNG and TIFF and floating-point TIFF (0 to 1, clipped with a
+    warning) stay so, other than CMYK, which becomes 8 bit; premultiplied alpha is undone; palettes and colour keys
+    become RGB and alpha; CMYK becomes sRGB through the file's own profile; of an animation or a TIFF of several pages
+    the first is read, with a warning. PictureError for what is not a whole picture, or larger than Pillow's guard
+    against bombs allows (179 MP).
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
@@ -75,8 +47,7 @@ def read_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("default")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a 100 MP photograph is no bomb
-            with Image.open(path) as image:
-                picture = _read(image, path)
+            picture = _read(path)
         for note in notes:
             logger.warning("%s: %s", path, note.message)
         return picture
@@ -86,8 +57,6 @@ def read_picture(path: str | Path) -> Picture:
         raise PictureError(f"{path}: is a folder, not a picture; give a file in it") from None
     except PermissionError:
         raise PictureError(f"{path}: may not be read; change its permissions") from None
-    except Image.UnidentifiedImageError:
-        raise PictureError(f"{path}: is damaged or no picture; give a PNG, JPEG, WebP, TIFF or BMP file") from None
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: is too large ({error}); scale it down first") from error
     except PictureError:
@@ -97,56 +66,107 @@ def read_picture(path: str | Path) -> Picture:
         raise PictureError(f"{path}: is damaged ({reason}); open it in an image editor and save it again") from error
 
 
-def _read(image: Image.Image, path: Path) -> Picture:
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a JPEG with previews behind it
-        logger.warning("%s: only the first of its %d frames is read", path, getattr(image, "n_frames", 1))
-    icc_profile = image.info.get("icc_profile")
-    deep = is_deep(image, path)
-    if deep:
-        samples = decode_deep(path)
-    else:
-        samples, icc_profile = decode(image, icc_profile, path)
-    exif_bytes, orientation = None, 1
+def _read(path: Path) -> Picture:
+    format = content_format(path)
+    if format == "TIFF" and tiff.is_deep(tags := tiff.read_tags(path)):
+        return _read_deep_tiff(path, tags)
     try:
-        exif = image.getexif()
-        if not (deep and image.format == "TIFF"):  # OpenCV turns a TIFF upright; Pillow too, and takes the tag away
-            orientation = exif.get(ORIENTATION, 1)
-        exif_bytes = _upright_exif(exif, image.format)
+        with open_image(path, format) as image:
+            return _read_image(image, path)
     except DAMAGED as error:
-        logger.warning("%s: its EXIF data is damaged and is left out (%s)", path, error)
+        if format != "PNG":
+            raise
+        try:
+            with Image.open(BytesIO(png.without_text(path)), formats=["PNG"]) as image:
+                picture = _read_image(image, path)
+        except DAMAGED:
+            raise error from None  # it is not the text
+        logger.warning("%s: its text is damaged or too large, left out", path)
+        return picture
+
+
+def _read_image(image: Image.Image, path: Path) -> Picture:
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a JPEG with previews behind it
+    icc_profile, inks = image.info.get("icc_profile"), None
+    deep = image.format == "PNG" and is_deep_png(image)
+    image.load()
+    if deep:
+        samples = png.decode_deep(path)
+    elif image.mode in ("CMYK", "LAB"):
+        inks = cmyk.Inks(samples=np.array(image), icc_profile=icc_profile) if image.mode == "CMYK" else None
+        samples, icc_profile = cmyk.to_srgb(image, icc_profile, path)
+        if inks is not None and icc_profile is None:
+            inks = replace(inks, icc_profile=None)  # what is of no use to read is of none to write
+    else:
+        samples = decode(image)
+    metadata, orientation = _said(image, path)
     if samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{path}: has {samples.dtype} samples; convert it to 8 or 16 bits a channel")
-    if orientation in UPRIGHT:
-        samples = np.ascontiguousarray(UPRIGHT[orientation](samples))
-
-    channels = 1 if samples.ndim == 2 else samples.shape[2]
-    alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
-    if channels <= 2:
-        rgb = cv2.cvtColor(samples if channels == 1 else np.ascontiguousarray(samples[..., 0]), cv2.COLOR_GRAY2RGB)
-    else:
-        rgb = cv2.cvtColor(samples, cv2.COLOR_RGBA2RGB) if channels == 4 else samples
-    return Picture(
-        rgb=rgb,
-        alpha=alpha,
-        grey=channels <= 2 or _equal_channels(rgb),
-        single_channel=channels <= 2,
-        suffix=_own_suffix(path, image.format),
+    if inks is not None:
+        inks = replace(inks, samples=upright(inks.samples, orientation))
+    return _describe(
+        upright(samples, orientation),
+        path,
+        image.format,
+        frames=frames,
         icc_profile=icc_profile,
-        exif=exif_bytes,
+        metadata=metadata,
+        inks=inks,
+        lossless=image.format == "WEBP" and lossless_webp(path),
+        colour_chunks=png.colour_chunks(path) if image.format == "PNG" and icc_profile is None else b"",
     )
 
 
-def _upright_exif(exif: Image.Exif, format: str | None) -> bytes | None:
-    if format == "TIFF":
-        for tag in [tag for tag in exif if tag not in TIFF_EXIF]:
-            del exif[tag]
-    if ORIENTATION in exif:
-        exif[ORIENTATION] = 1
-    return exif.tobytes() if exif else None
+def _said(image: Image.Image, path: Path) -> tuple[Metadata, int]:
+    """A loaded picture's metadata and orientation."""
+    info: dict[str, Any] = {str(key): value for key, value in image.info.items()}
+    text = dict(getattr(image, "text", {}))
+    orientation = 1
+    if image.format == "TIFF":
+        info = info | {"iptc": _iptc(image.tag_v2)}  # type: ignore[attr-defined]
+    try:
+        exif = image.getexif()
+        orientation = exif.get(ORIENTATION, 1)
+        return read_metadata(info, image.format or "", text, exif), orientation
+    except DAMAGED as error:
+        logger.warning("%s: its EXIF data is damaged and is left out (%s)", path, error)
+        return read_metadata(info, image.format or "", text, Image.Exif()), orientation
 
 
-def _equal_channels(rgb: np.ndarray) -> bool:
-    return np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2])
+def _iptc(tags: ImageFileDirectory_v2) -> bytes | None:
+    """A TIFF's IPTC, which some programs write as if it were whole numbers."""
+    data = tags.get(tiff.IPTC)
+    return data if isinstance(data, bytes) else None
+
+
+def _read_deep_tiff(path: Path, tags: ImageFileDirectory_v2) -> Picture:
+    samples = tiff.decode_deep(path, tags)
+    info = {"xmp": tags.get(tiff.XMP), "iptc": _iptc(tags), "dpi": tiff.dpi(tags)}
+    exif = Image.Exif()
+    try:
+        with path.open("rb") as file:
+            exif.load_from_fp(file)
+        metadata = read_metadata(info, "TIFF", {}, exif)
+    except DAMAGED as error:
+        logger.warning("%s: its EXIF data is damaged and is left out (%s)", path, error)
+        metadata = read_metadata(info, "TIFF", {}, Image.Exif())
+    profile = tags.get(tiff.ICC)
+    return _describe(
+        samples,
+        path,
+        "TIFF",
+        frames=tiff.pages(path, tags),
+        icc_profile=profile if isinstance(profile, bytes) else None,
+        metadata=metadata,
+    )
+
+
+def _describe(samples: np.ndarray, path: Path, format: str | None, frames: int, **said: Any) -> Picture:
+    """Upright samples as a picture; a warning if they are not all that the file holds."""
+    if frames > 1:
+        what = "pages" if format == "TIFF" else "frames"
+        logger.warning("%s: only the first of its %d %s is read and written", path, frames, what)
+    return picture_of(samples, frames=frames, suffix=_own_suffix(path, format), **said)
 
 
 def _own_suffix(path: Path, format: str | None) -> str:
@@ -159,32 +179,48 @@ def _own_suffix(path: Path, format: str | None) -> str:
 def output_suffix(like: Picture, wanted: str | None = None) -> str:
     """The suffix to save a result under: `wanted` (".png", "jpg"), or the input's own; PNG where that cannot hold it.
 
-    A GIF (palette) becomes PNG, a CMYK JPEG an RGB JPEG. JPEG and BMP give way to PNG when pixels are transparent.
-    PictureError for a suffix that is none of FORMATS.
+    A GIF (palette) becomes PNG. JPEG and BMP give way to PNG when pixels are transparent. PictureError for a suffix
+    that is not written.
     """
     suffix = like.suffix if wanted is None else "." + wanted.lstrip(".")
     format = _format_of(Path(f"picture{suffix}"))
-    return ".png" if format in ("JPEG", "BMP") and _has_transparency(like) else suffix
+    return ".png" if format in ("JPEG", "BMP") and has_transparency(like) else suffix
 
 
 def write_picture(path: str | Path, rgb: np.ndarray, like: Picture | None = None, *, quality: int = 95) -> None:
-    """Save (h, w, 3) RGB, whole or not at all, with the alpha, profile, EXIF and grey mode of the picture `like`.
+    """Save (h, w, 3) RGB, whole or not at all, with the alpha, profile, metadata and mode of the picture `like`.
 
-    uint16 stays so in PNG and TIFF and becomes 8 bit elsewhere; float32 in [0, 1] takes the depth of `like`. One grey
-    channel is kept where the result is still grey (with 16 bits and alpha: as RGBA of equal channels). Alpha of another
-    size is resized by Lanczos. `quality` is for JPEG (4:4:4), WebP and AVIF; 100 makes WebP lossless. A 16-bit TIFF
-    takes no EXIF. PictureError where the format cannot hold the picture, OSError where the disk does not take it.
+    uint16 stays so in PNG and TIFF and becomes 8 bit elsewhere; float32 in [0, 1] takes the depth of `like`, and is
+    kept in TIFF where `like` is float32 too. One grey channel is kept where the result is still grey. CMYK is kept in
+    JPEG and TIFF; pixels that are as in `like` keep their inks. Alpha of another size is resized by Lanczos. `quality`
+    is for JPEG (4:4:4), WebP, AVIF and HEIC; a WebP stays without loss, as 100 makes it. A warning says what of the
+    metadata has no place in the format. PictureError where the format cannot hold the picture, OSError where the disk
+    does not take it.
     """
     path = Path(path)
     format = _format_of(path)
-    samples = _samples(rgb, like, format, path)
-    icc_profile = like.icc_profile if like else None
-    space = b"GRAY" if samples.ndim == 2 or samples.shape[2] == 2 else b"RGB "
+    samples = samples_of(rgb, like, format, path)
+    like = Picture(rgb=rgb) if like is None else like
+    icc_profile, mode = like.icc_profile, None
+    if like.inks is not None and format in ("JPEG", "TIFF") and samples.shape[2:] == (3,):
+        inks = cmyk.to_inks(samples, like.rgb, like.inks, path)
+        if inks is not None:
+            samples, icc_profile, mode = inks, like.inks.icc_profile, "CMYK"
+    space = b"CMYK" if mode else b"GRAY" if samples.ndim == 2 or samples.shape[2] == 2 else b"RGB "
     if icc_profile is not None and icc_profile[16:20] != space:
         logger.warning("%s: the colour profile of the input is not for %s and is left out", path, space.decode())
         icc_profile = None
     try:
-        data = encode(samples, format, quality, icc_profile, like.exif if like else None)
+        data = encode(
+            samples,
+            format,
+            100 if like.lossless else quality,
+            icc_profile,
+            like.metadata,
+            path,
+            colour_chunks=like.colour_chunks,
+            mode=mode,
+        )
     except (OSError, ValueError) as error:  # such as a side above 16383 for WebP
         raise PictureError(f"{path}: cannot be held by {format} ({error}); write a .png file") from error
     with whole_file(path) as unfinished:
@@ -192,41 +228,7 @@ def write_picture(path: str | Path, rgb: np.ndarray, like: Picture | None = None
 
 
 def _format_of(path: Path) -> str:
-    format = FORMATS.get(path.suffix.lower())
-    Image.init()
-    if format is None or format not in Image.SAVE:
-        writable = " ".join(suffix for suffix, name in FORMATS.items() if name in Image.SAVE)
-        raise PictureError(f"{path}: pictures are not written as {path.suffix!r}; use one of {writable}")
-    return format
-
-
-def _has_transparency(picture: Picture) -> bool:
-    return picture.alpha is not None and picture.alpha.min() < np.iinfo(picture.alpha.dtype).max
-
-
-def _samples(rgb: np.ndarray, like: Picture | None, format: str, path: Path) -> np.ndarray:
-    """The samples to encode: (h, w), or (h, w, 2 to 4) as LA, RGB or RGBA; uint8 or uint16."""
-    check_picture(rgb)
-    if rgb.dtype == np.float32:
-        rgb = from_float(rgb, like.rgb.dtype if like else np.dtype(np.uint8))
-    if format not in ("PNG", "TIFF"):
-        rgb = _to_depth(rgb, np.dtype(np.uint8))
-    alpha = like.alpha if like else None
-    single = like is not None and like.single_channel and _equal_channels(rgb)
-    if like is not None and alpha is not None and format in ("JPEG", "BMP"):
-        if _has_transparency(like):
-            raise PictureError(f"{path}: {format} holds no transparency; write a .png file")
-        alpha = None
-    if alpha is None:
-        return np.ascontiguousarray(rgb[..., 0]) if single else rgb
-    height, width = rgb.shape[:2]
-    if alpha.shape != (height, width):
-        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LANCZOS4)
-    colour = rgb[..., :1] if single and rgb.dtype == np.uint8 else rgb  # OpenCV writes no 16-bit grey with alpha
-    return np.dstack([colour, _to_depth(alpha, rgb.dtype)])
-
-
-def _to_depth(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if samples.dtype == dtype:
-        return samples
-    return cv2.convertScaleAbs(samples, alpha=1 / 257) if dtype == np.uint8 else samples.astype(np.uint16) * 257
+    formats = writable()
+    if path.suffix.lower() not in formats:
+        raise PictureError(f"{path}: pictures are not written as {path.suffix!r}; use one of {' '.join(formats)}")
+    return formats[path.suffix.lower()]

@@ -1,11 +1,14 @@
 """The search for picture files: named ones, folders and patterns."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import PICTURE_SUFFIXES
+from .formats import OTHER_SUFFIXES, PICTURE_SUFFIXES, REMEDY
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,11 @@ def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> 
     """The pictures that files, folders (with all below them) and glob patterns name, each with its relative path.
 
     The relative path starts below the input folder, or where a pattern's wildcards start; a file has its name. In
-    folders and patterns hidden files and other suffixes are passed over; a file that is named is taken whatever its
-    suffix. The order is that of the inputs, then 2.png before 10.png; no file comes twice. `exclude` is a folder to
-    pass over where it lies below an input (the output folder, on a second run). Problems are an input that yields
-    nothing, and a second picture of one relative path, whose result would replace the first's; ValueError if there are
-    no pictures at all.
+    folders and patterns hidden files and other suffixes are passed over, those of pictures with a warning; a file that
+    is named is taken whatever its suffix. The order is that of the inputs, then 2.png before 10.png; no file comes
+    twice. `exclude` is a folder to pass over where it lies below an input (the output folder, on a second run).
+    Problems are an input that yields nothing, and a second picture of one relative path, whose result would replace
+    the first's; ValueError if there are no pictures at all.
     """
     found: dict[Path, Path] = {}  # relative path to path
     problems: list[str] = []
@@ -66,13 +69,17 @@ def _hits(path: Path, exclude: Path | None) -> list[tuple[Path, Path]]:
 def _below(root: Path, paths: Iterable[Path], exclude: Path | None) -> list[tuple[Path, Path]]:
     """The visible pictures among `paths`, each once and in natural order, with their paths relative to `root`."""
     excluded = exclude.resolve() if exclude and root.resolve() in exclude.resolve().parents else None
-    pictures = {
-        path.relative_to(root): path
-        for path in paths
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and excluded not in path.resolve().parents
-    }
-    visible = [relative for relative in pictures if not any(part.startswith(".") for part in relative.parts)]
-    return [(pictures[relative], relative) for relative in sorted(visible, key=_natural)]
+    paths = {path.relative_to(root): path for path in paths}
+    visible = [relative for relative in paths if not any(part.startswith(".") for part in relative.parts)]
+    pictures, others = (
+        [relative for relative in visible if relative.suffix.lower() in suffixes and paths[relative].is_file()]
+        for suffixes in (PICTURE_SUFFIXES, OTHER_SUFFIXES)
+    )
+    if others:
+        kinds = " ".join(sorted({relative.suffix.lower() for relative in others}))
+        logger.warning("%s: %d pictures of other formats are passed over (%s); %s", root, len(others), kinds, REMEDY)
+    wanted = [relative for relative in pictures if excluded not in paths[relative].resolve().parents]
+    return [(paths[relative], relative) for relative in sorted(wanted, key=_natural)]
 
 
 def _natural(path: Path) -> list[tuple[list[tuple[int, str]], str]]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -27,6 +26,7 @@ from codeformer_core.pictures.degradation import (
 )
 from codeformer_core.pictures.files import PictureError, read_picture
 from codeformer_core.pictures.folders import find_pictures
+from codeformer_core.pictures.formats import open_image
 
 from .augment import AugmentConfig, augment_face, change_colours, polyline_mask
 from .lightness import balance_weights, face_lightness
@@ -155,9 +155,9 @@ def find_faces(folder: Path, min_side: int) -> list[Path]:
     good, small = [], []
     for path in paths:
         try:
-            with Image.open(path) as image:  # reads the header only
+            with open_image(path) as image:  # reads the header only
                 width, height = image.size
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, PictureError) as error:
             logger.warning("%s: is left out, it is no picture (%s)", path, error)
             continue
         if width != height:

@@ -133,13 +133,114 @@ def test_what_is_done_is_done_again_when_something_changes(tmp_path, run):
     assert len(run(source)) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"output": 3, "inputs": {}}'])
-def test_a_report_that_is_not_ours_is_no_reason_to_skip(tmp_path, run, content):
+FOREIGN = [
+    *(b"", b"{", b"[]", b"null", b"\xff", b"{}", b"[" * 100_000),
+    *(b'{"output": 3, "inputs": {}}', b'{"output": "b.png"}', b'{"output": "a.png", "title": "My holiday"}'),
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_json_of_another_program_is_not_replaced(tmp_path, run, detector, content):
+    source, sidecar = save(tmp_path / "a.png"), tmp_path / "out" / "a.png.json"
+    sidecar.parent.mkdir()
+    sidecar.write_bytes(content)
+    outcome = run(source)["a.png"]
+    assert outcome.failed
+    assert outcome.message.startswith(f"{sidecar}: is there already")
+    assert outcome.message.endswith("choose another folder with --output, or --overwrite")
+    assert files_below(tmp_path / "out") == {"a.png.json"}
+    assert sidecar.read_bytes() == content
+    assert detector.pictures == 0
+    assert run(source, overwrite=True)["a.png"].restored == 1
+    assert run(source) == {}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_reports_of_the_first_version_count_as_ours(tmp_path, run, begun):
+    source, path = save(tmp_path / "a.png"), tmp_path / "out" / "a.png.json"
+    run(source, save_crops=True)
+    report = report_of(path)
+    first = {key: report[key] for key in ("inputs", "output", "size", "settings", "faces")}
+    first["settings"] |= {"save_crops": True}
+    path.write_text(json.dumps({"output": "a.png"} if begun else first))
+    if not begun:
+        assert run(source, w=0.7, save_crops=True)["a.png"].restored == 1
+    assert run(source, w=0.3)["a.png"].restored == 1
+
+
+def test_results_of_earlier_runs_are_ours_and_other_files_are_not(tmp_path, run):
     source = save(tmp_path / "a.png")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "a.png.json").write_bytes(content)
+    run(source, suffix="jpg")
+    foreign = save(tmp_path / "out" / "a.webp", DARK)
+    before = foreign.read_bytes()
+    assert run(source, suffix="webp")["a.png"].failed  # its report is ours, and so is a.jpg
+    assert foreign.read_bytes() == before
+    assert run(source, suffix="png")["a.png"].restored == 1
+    assert report_of(tmp_path / "out" / "a.png.json")["earlier"] == ["a.jpg"]
+    assert run(source, suffix="jpg")["a.png"].restored == 1
+
+
+def test_crops_of_others_are_not_replaced(tmp_path, run):
+    source = save(tmp_path / "a.png")
+    stray = save(tmp_path / "out" / "a.png_faces" / "00_after.png", DARK)
+    before = stray.read_bytes()
+    outcome = run(source, save_crops=True)["a.png"]
+    assert outcome.failed
+    assert outcome.message.startswith(f"{stray}: is there already")
+    assert files_below(tmp_path / "out") == {"a.png_faces/00_after.png"}
+    assert stray.read_bytes() == before
+    assert run(source, save_crops=True, overwrite=True)["a.png"].restored == 1
+    assert stray.read_bytes() != before
+
+
+@pytest.mark.parametrize("place", ["a.png", "a.png.json", "sub", "a.png_faces"])
+def test_what_stands_in_the_way_of_one_picture_stops_no_other(tmp_path, run, place):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "sub" / "b.png")
+    save(tmp_path / "in" / "z.png")
+    if place.startswith("a.png") and not place.endswith("faces"):
+        (tmp_path / "out" / place).mkdir(parents=True)
+    else:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / place).write_text("mine")
+    outcomes = run(tmp_path / "in", save_crops=True, overwrite=True)
+    (failed,) = [o for o in outcomes.values() if o.failed]
+    assert failed.message.startswith(f"{tmp_path / 'out' / place}: is in the way of")
+    assert outcomes["z.png"].restored == 1
+
+
+def test_a_mask_is_never_the_place_of_the_result(tmp_path, run):
+    source, mask = save(tmp_path / "a.png"), save(tmp_path / "out" / "a.png")
+    assert "would overwrite the input" in run(source, mask=mask, overwrite=True)["a.png"].message
+
+
+def test_a_picture_that_changes_while_it_is_restored_is_done_again(tmp_path, run, detector, monkeypatch):
+    source = save(tmp_path / "a.png")
+    detect = detector.detect
+
+    def changing(images, config=None):
+        save(source, pixels(1))
+        return detect(images, config)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detector, "detect", changing)
+        run(source)
     assert run(source)["a.png"].restored == 1
     assert run(source) == {}
+
+
+def test_a_picture_that_changes_while_it_is_read_is_done_again(tmp_path, run, monkeypatch):
+    source, read = save(tmp_path / "a.png"), batch.read_picture
+
+    def changing(path):
+        picture = read(path)
+        save(source, pixels(1))
+        return picture
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "read_picture", changing)
+        run(source)
+    assert run(source)["a.png"].restored == 1
 
 
 def test_a_damaged_file_in_the_middle_stops_nobody(tmp_path, run):
@@ -359,11 +460,13 @@ def test_crops_are_those_of_this_run(tmp_path, run):
     before = read_picture(folder / "00_before.png").rgb
     assert np.abs(before.astype(int) - pixels()[16:80, 16:80]).max() <= 2
     assert (read_picture(folder / "00_after.png").rgb != before).mean() > 0.5
-    save(folder / "05_after.png")
+    save(folder / "05_after.png")  # the user's own
     (folder / "my notes.txt").touch()
+    run(source)
+    assert files_below(folder) == {"00_before.png", "00_after.png", "05_after.png", "my notes.txt"}
     save(source, DARK)
     run(source, save_crops=True)
-    assert files_below(folder) == {"my notes.txt"}
+    assert files_below(folder) == {"05_after.png", "my notes.txt"}
 
 
 def test_mask_and_background_as_file_and_as_folder(tmp_path, run):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 from skimage.data import astronaut
 
 from codeformer_core import whole_files
@@ -153,6 +154,47 @@ def test_a_damaged_file_is_named_after_the_others_are_done(restore):
         assert err[-2].startswith(done)
         assert err[-1].startswith("codeformer: in/bad.png: is damaged or no picture; ")
     assert sum(line.startswith("codeformer: ") for line in err) == 1
+
+
+def test_metadata_is_kept_unless_it_is_to_be_dropped(restore):
+    text = PngInfo()
+    text.add_text("parameters", "a portrait")
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "maker", 3
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name in ("face", "plain"):  # one restored, one copied
+        image = Image.open(f"in/{name}.png")
+        image.rotate(180).save(f"in/{name}.png", pnginfo=text, exif=exif, icc_profile=profile, dpi=(300, 300))
+    inputs = "in/face.png", "in/plain.png"
+    assert restore(*inputs, "-o", "kept")[0] == restore(*inputs, "-o", "dropped", "--strip-metadata")[0] == 0
+    for name, original in (("face.png", HEAD), ("plain.png", np.full((64, 64, 3), 90))):
+        kept, dropped = Image.open(f"kept/{name}"), Image.open(f"dropped/{name}")
+        assert kept.info["parameters"] == "a portrait"
+        assert kept.getexif()[0x010F] == "maker"
+        assert set(dropped.info) == {"icc_profile"}
+        assert not dropped.getexif()
+        assert np.array_equal(np.asarray(dropped)[-30:, :30], original[-30:, :30])  # upright, as it was seen
+    assert "1 of 1 done before" in restore("in/face.png", "-o", "dropped", "--strip-metadata")[2][0]
+    assert restore("in/face.png", "-o", "dropped")[2][-1].startswith("1 of 1 picture done")
+
+
+def test_what_is_no_picture_for_us_is_named_at_the_end_and_stops_nobody(restore, monkeypatch):
+    Path("in/endless.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n")
+    Path("in/IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    code, _, err = restore("in", "-o", "out")
+    assert code == 2
+    assert err[-3] == "3 of 5 pictures done, 2 faces restored, in out"
+    assert err[-2].startswith("codeformer: in/endless.jpg: is PostScript, which is not read; ")
+    assert err[-1].startswith("codeformer: in/IMG_1.heic: is HEIF, which is not read here; pip install pillow-heif")
+
+
+def test_an_animation_is_named(restore):
+    frames = [Image.fromarray(np.full((64, 64, 3), level, np.uint8)) for level in (50, 90)]
+    frames[0].save("in/move.webp", save_all=True, append_images=frames[1:])
+    err = restore("in/move.webp", "-o", "out", "--upscale", "2", "-q")[2]
+    assert err == ["in/move.webp: only the first of its 2 frames is read and written"]
+    assert json.loads(Path("out/move.webp.json").read_text())["frames"] == 2
 
 
 def test_crops_upscale_and_format(restore):
@@ -416,6 +458,16 @@ def test_info_and_convert(codeformer, model, tiny_net):
         code, out, err = codeformer(*arguments)
         assert (code, out, len(err)) == (2, "", 1), arguments
     assert not list(Path().glob("new.*"))
+
+
+def test_converting_replaces_nothing_unless_told(codeformer, model):
+    Path("mine.safetensors").write_bytes(b"mine")
+    code, out, err = codeformer("convert", model, "mine.safetensors")
+    assert (code, out, len(err)) == (2, "", 1)
+    assert err[0] == "codeformer: mine.safetensors: is there already; choose another name, or --overwrite"
+    assert Path("mine.safetensors").read_bytes() == b"mine"
+    assert codeformer("convert", model, "mine.safetensors", "--overwrite")[0] == 0
+    assert Path("mine.safetensors").read_bytes() != b"mine"
 
 
 def test_the_converted_checkpoint_restores_the_same(restore, tiny_net, tiny_config):

@@ -90,3 +90,12 @@ def test_a_second_picture_of_one_relative_path_is_left_out(folder):
     assert found.pictures == [(folder / "b" / "1.jpg", Path("1.jpg"))]
     (problem,) = found.problems
     assert problem.startswith(f"{folder / 'c' / '1.jpg'}: its result would replace that of")
+
+
+def test_pictures_of_other_formats_are_passed_over_in_one_line(folder, caplog):
+    for name in ("raw.CR2", "b/layers.psd", "b/more.psd", ".hidden.psd"):
+        (folder / name).touch()
+    (folder / "c" / "IMG_1.HEIC").touch()
+    assert relatives(find_pictures([folder]).pictures)[-2:] == ["c/2.TIF", "c/IMG_1.HEIC"]
+    (line,) = caplog.messages
+    assert line.startswith(f"{folder}: 3 pictures of other formats are passed over (.cr2 .psd); save it as PNG")
