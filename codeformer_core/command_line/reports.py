@@ -26,7 +26,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 def face_report(face: AlignedFace, w: Any) -> dict[str, Any]:
     """One face as JSON values: box and landmarks in pixels of the picture, `affine` from there to the crop.
 
-    `codes_confidence` is the mean probability of the predicted codes, None for a face that was not restored.
+    `codes_confidence` is the mean probability of the predicted codes, None for a face that the network has not seen.
     """
     return {
         "box": face.face.box.astype(float).round(2).tolist(),
@@ -35,7 +35,7 @@ def face_report(face: AlignedFace, w: Any) -> dict[str, Any]:
         "affine": face.affine.round(6).tolist(),
         "restored": face.restored is not None,
         "w": w,
-        "codes_confidence": None if face.confidence is None else round(float(face.confidence.mean()), 4),
+        "codes_confidence": None if face.confidence is None else round(face.mean_confidence, 4),
         "note": face.note,
     }
 

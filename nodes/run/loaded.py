@@ -42,6 +42,7 @@ class LoadedModel:
 
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
+        settings = {"min_confidence": usage.min_confidence, **settings}
         config = RestoreConfig(adain=usage.adain, keep_grey=usage.keep_grey, colour_match=match, **settings)
         return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
 
@@ -55,7 +56,8 @@ class LoadedModel:
         if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
             logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
         with self._on_device(todo) as at_once:
-            batched = type(restorer)(self.net, config=replace(restorer.config, batch_size=at_once))
+            config = replace(restorer.config, batch_size=at_once)
+            batched = type(restorer)(self.net, restorer.detector, config)
             return batched.restore_at(weights, faces, progress=progress)
 
     @contextmanager

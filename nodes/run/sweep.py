@@ -30,7 +30,10 @@ def sweep(
     by_weight = model.restore_at(values, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
-    columns |= {f"w = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}
+    columns |= {
+        f"w = {w:g}": [f.crop if f.note else f.restored for f in some]
+        for w, some in zip(values, by_weight, strict=True)
+    }
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
 
 
