@@ -10,6 +10,7 @@ import torch
 
 from .detection.detector import Detector, Images, as_pictures
 from .detection.faces import Face, FaceSelection, select_faces
+from .detection.second_look import found_again
 from .fidelity.apply import FaceToWeigh, FaceWeights, cft_weights, weigh_face
 from .fidelity.automatic import ASSUMED, Calibration, face_quality
 from .fidelity.plan import FidelityPlan, Region, as_plan
@@ -43,6 +44,9 @@ class RestoreConfig:
     colour_match: ColourMatch = "none"
     keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
     feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
+    min_confidence: float = (
+        0.1  # mean of the codes' probabilities below which a face is doubted (see `restore`); 0: never
+    )
     batch_size: int = 4  # faces that go through the network together
 
     def __post_init__(self):
@@ -58,6 +62,8 @@ class RestoreConfig:
             raise ValueError(f"colour_match is none, lab or wavelet, got {self.colour_match!r}")
         if not 0 <= self.feather <= 0.25:
             raise ValueError(f"feather is a fraction of the face's side, 0 to 0.25, got {self.feather}")
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence is a probability, 0 to 1, got {self.min_confidence}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is at least 1, got {self.batch_size}")
 
@@ -75,12 +81,16 @@ class AlignedFace:
     codes: np.ndarray | None = None  # (n,) int64, the predicted code items, row by row
     confidence: np.ndarray | None = None  # (n,) float32, the probability of each
     note: str = ""  # why a face was left as it is
+    given: bool = False  # the user says that this is a face, so it is never doubted
     number: int = 0  # of the face among its picture's
     image_size: tuple[int, int] = (0, 0)  # of the picture: height, width
     w: Weighting | None = None  # its own, in place of the config's
-    weights: FaceWeights | None = (
-        None  # in force when it was restored; None for `CFTWeights`, which are not looked into
-    )
+    weights: FaceWeights | None = None  # that were in force; None for `CFTWeights`, which are not looked into
+
+    @property
+    def mean_confidence(self) -> float:
+        """The mean probability of the codes, 0 to 1; NaN before they are predicted."""
+        return float("nan") if self.confidence is None else float(self.confidence.mean())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,6 +207,7 @@ class FaceRestorer:
             inside=np.ones((size, size), bool),
             mask=np.ones((size, size), np.float32),
             note=self._skip_note(affine),
+            given=True,
             image_size=(height, width),
         )
 
@@ -210,6 +221,10 @@ class FaceRestorer:
         self, faces: Sequence[AlignedFace], *, progress: Callable[[int, int], None] | None = None
     ) -> list[AlignedFace]:
         """The faces with `restored`, `codes` and `confidence` filled in; faces with a note are passed through.
+
+        A face of less than `min_confidence` is doubted: it may be blurred, or no face. If the detector does not find it
+        again in its crop, it is not restored and its note says so. Without a detector there is no doubt, nor of faces
+        that are `given`, such as those of `as_aligned`.
 
         On a GPU that runs out of memory the batch is halved until it fits; a single face that does not fit is an error.
         """
@@ -250,6 +265,9 @@ class FaceRestorer:
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
+        for i, note in self._doubts(results[0]).items() if results else ():
+            for result in results:
+                result[i] = replace(result[i], restored=None, note=note)
         return results
 
     @torch.inference_mode()
@@ -323,6 +341,20 @@ class FaceRestorer:
         if not isinstance(shared, CFTWeights) or any(other is not shared for other in others):
             raise ValueError("faces of one batch have either plans or all the same CFTWeights; give them plans")
         return shared
+
+    def _doubts(self, faces: Sequence[AlignedFace]) -> dict[int, str]:
+        """The notes of those faces, by index, that neither the network nor a second look of the detector recognises."""
+        if self.detector is None:
+            return {}
+        least = self.config.min_confidence
+        doubted = [i for i, face in enumerate(faces) if not face.given and face.mean_confidence < least]
+        again = found_again(self.detector, [faces[i].crop for i in doubted], template(self.face_size))
+        reason = "skipped: not recognised as a face (confidence {:.2f}, below {:g}, and not found again)"
+        return {
+            i: reason.format(faces[i].mean_confidence, least)
+            for i, found in zip(doubted, again, strict=True)
+            if not found
+        }
 
     def _match_colours(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
         restored = match_colour(restored, face.crop, self.config.colour_match, face.inside)

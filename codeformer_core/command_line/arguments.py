@@ -92,6 +92,8 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--detector", default="retinaface_mobile0.25", metavar="D",
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
     add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
+    add("--min-confidence", type=float, metavar="C", help="leave a face of whose codes the network is less sure, "
+        "0 to 1, and that is not found again in its crop; 0: none (default 0.1; mini 0.35)")  # fmt: skip
     add("--detect-size", type=int, default=640, metavar="PX", help="the picture is searched with its short side scaled "
         "to this; more finds smaller faces, 0 is the picture's own size (default 640)")  # fmt: skip
     add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")

@@ -85,6 +85,7 @@ def _restore(args: argparse.Namespace) -> int:
         large_faces=args.large_faces,
         colour_match=args.colour_match or usage.colour_match,
         feather=args.feather,
+        min_confidence=usage.min_confidence if args.min_confidence is None else args.min_confidence,
         batch_size=args.batch_size,
     )
     settings = {

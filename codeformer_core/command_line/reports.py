@@ -64,7 +64,7 @@ def _names(values: list[Any]) -> list[str]:
 def face_report(face: AlignedFace) -> dict[str, Any]:
     """One face as JSON values: box and landmarks in pixels of the picture, `affine` from there to the crop.
 
-    `codes_confidence` is the mean probability of the predicted codes, None for a face that was not restored.
+    `codes_confidence` is the mean probability of the predicted codes, None for a face that the network has not seen.
     """
     return {
         "box": face.face.box.astype(float).round(2).tolist(),
@@ -74,7 +74,7 @@ def face_report(face: AlignedFace) -> dict[str, Any]:
         "restored": face.restored is not None,
         "w": None if face.weights is None else _by_name(face.weights.at_scales()),
         "w_reasons": [] if face.weights is None else list(face.weights.reasons),
-        "codes_confidence": None if face.confidence is None else round(float(face.confidence.mean()), 4),
+        "codes_confidence": None if face.confidence is None else round(face.mean_confidence, 4),
         "note": face.note,
     }
 

@@ -1,5 +1,6 @@
 """RetinaFace: anchors, decoding and non-maximum suppression over a batch (Deng et al., arXiv 1905.00641)."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
 from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
-from .faces import Face
+from .faces import Face, without_doubles
 
 MEAN_BGR = np.array((104, 117, 123), np.float32)
 LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the two anchor sizes of each, in pixels
+LARGEST = LEVELS[-1][1][-1]
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 HEAD = "ClassHead.0.conv1x1.weight"
 BACKBONES: dict[int, RetinaFaceBackbone] = {64: "mobile0.25", 256: "resnet50"}  # told by the width of the heads
@@ -31,10 +33,28 @@ class RetinaFaceDetector:
         self.config = config or DetectorConfig()
 
     def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
-        """The faces of each picture, surest first; see `detection.Detector`."""
+        """The faces of each picture, surest first; see `detection.Detector`.
+
+        A face larger than the largest anchor is found at wrong places, or several times. Such a picture is searched
+        again at half the size, for a quarter of the time, and its large faces are taken from there.
+        """
         config = config or self.config
         pictures = as_pictures(images)
         sizes = [search_size(picture, config.short_side) for picture in pictures]
+        found = self._find(pictures, sizes, config)
+        large = [i for i, faces in enumerate(found) if any(_is_large(f, pictures[i], sizes[i]) for f in faces)]
+        halves = [(max(1, sizes[i][0] // 2), max(1, sizes[i][1] // 2)) for i in large]
+        for i, half, again in zip(large, halves, self._find([pictures[i] for i in large], halves, config), strict=True):
+            # What is half as large as the anchor in the smaller search was too large, or nearly so, in the first one.
+            again = [replace(face, image_index=i) for face in again if _is_large(face, pictures[i], half, LARGEST / 2)]
+            if again:
+                found[i] = again + [face for face in found[i] if not _is_large(face, pictures[i], sizes[i])]
+        return [without_doubles(faces) for faces in found]
+
+    def _find(
+        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
+    ) -> list[list[Face]]:
+        """The faces of each picture searched at its size, surest first."""
         faces: list[list[Face]] = [[] for _ in pictures]
         for size in dict.fromkeys(sizes):  # pictures of one size go through the network together
             same_size = [i for i, other in enumerate(sizes) if other == size]
@@ -60,6 +80,11 @@ class RetinaFaceDetector:
         boxes, landmarks = decode(anchors(*x.shape[1:3])[anchor], offsets, points)
         kept = batched_nms(boxes, scores, which, config.nms_threshold)
         return tuple(t[kept].numpy() for t in (which, boxes, landmarks, scores))
+
+
+def _is_large(face: Face, picture: np.ndarray, size: tuple[int, int], limit: float = LARGEST) -> bool:
+    """Whether a face has a side of more than `limit` pixels in the picture scaled to `size` (height, width)."""
+    return max(face.width, face.height) * size[0] / picture.shape[0] > limit
 
 
 def load_retinaface(

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..pictures.arrays import from_float, to_float
 from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
-from .faces import Face
+from .faces import Face, without_doubles
 
 
 class YuNetDetector:
@@ -47,4 +47,4 @@ class YuNetDetector:
         boxes = np.hstack((rows[:, :2], rows[:, :2] + rows[:, 2:4]))
         found = zip(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14], strict=True)
         faces = [found_face(picture, size, box, landmarks, score, index) for box, landmarks, score in found]
-        return sorted(faces, key=lambda face: -face.score)
+        return without_doubles(faces)

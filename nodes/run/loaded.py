@@ -47,13 +47,8 @@ class LoadedModel:
 
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
-        config = RestoreConfig(
-            adain=usage.adain,
-            keep_grey=usage.keep_grey,
-            colour_match=match,
-            calibration=usage.calibration,
-            **settings,
-        )
+        settings = {"min_confidence": usage.min_confidence, "calibration": usage.calibration, **settings}
+        config = RestoreConfig(adain=usage.adain, keep_grey=usage.keep_grey, colour_match=match, **settings)
         return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
 
     def restore_at(
@@ -85,11 +80,11 @@ class LoadedModel:
             weighed = [remembering.weigh([face], remembering.predict([face]), weights) for face in faces]
         return [face for (face,) in weighed]
 
-    def _remembering(self, restorer: Any, batch_size: int, predictions: Remembered[Any]) -> Any:
+    def _remembering(self, restorer: Any, batch_size: int, kept: Remembered[Any]) -> Any:
         from .predicted import RememberingRestorer
 
         config = replace(restorer.config, batch_size=batch_size)
-        return RememberingRestorer(self.net, config=config, parser=restorer.parser, predictions=predictions)
+        return RememberingRestorer(self.net, restorer.detector, config, parser=restorer.parser, predictions=kept)
 
     @contextmanager
     def on_device(self, todo: int) -> Iterator[int]:

@@ -43,7 +43,10 @@ def sweep(
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
     name = "w" if swept == "fidelity" else swept
-    columns |= {f"{name} = {w:g}": [f.restored for f in some] for w, some in zip(values, by_weight, strict=True)}
+    columns |= {
+        f"{name} = {w:g}": [f.crop if f.note else f.restored for f in some]
+        for w, some in zip(values, by_weight, strict=True)
+    }
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
 
 

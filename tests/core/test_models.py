@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 
-from codeformer_core import FaceRestorer, load_codeformer, load_detector, models
+from codeformer_core import DetectorConfig, FaceRestorer, RestoreConfig, load_codeformer, load_detector, models
 from codeformer_core.models import USAGE, default_model, model_path
 from codeformer_core.pictures.degradation import MEDIUM, degradation_rng, degrade, sample_degradation
 from codeformer_core.weights.download import LicenseNotAccepted
@@ -66,6 +67,29 @@ def test_the_bundled_model_restores_faces():
     error = [np.square(face.crop - aligned.crop).mean() for face in inputs]
     faithful = [np.square(face.restored - aligned.crop).mean() for face in restorer.restore_at([1.0], inputs)[0]]
     assert np.log10(np.divide(error, faithful)).mean() > 0.03  # 0.3 dB
+
+
+def test_the_bundled_model_leaves_what_is_no_face():
+    """A cat's eye and a clock are taken for faces when searched so large; a blurred face is one none the less."""
+    search = DetectorConfig(short_side=900)
+    restorer = FaceRestorer(
+        load_codeformer(models.BUNDLED),
+        load_detector(config=search),
+        RestoreConfig(min_confidence=USAGE["mini"].min_confidence),
+    )
+    clock = np.repeat(skimage.data.clock()[..., None], 3, axis=2)
+    for picture in (skimage.data.chelsea(), clock):
+        (face,) = restorer(picture).faces
+        assert face.face.score > 0.9
+        assert face.mean_confidence < 0.2
+        assert face.restored is None
+        assert "not recognised as a face" in face.note
+    restorer.detector = load_detector()
+    photo = skimage.data.astronaut()
+    for sigma in (0, 4, 6):
+        (face,) = restorer(cv2.GaussianBlur(photo, (0, 0), sigma) if sigma else photo).faces
+        assert (face.mean_confidence < 0.35) is (sigma > 0)
+        assert face.restored is not None
 
 
 @pytest.mark.parametrize("name", ["", "Official", "parsenet", "missing.pth", "."])

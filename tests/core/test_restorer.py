@@ -353,6 +353,59 @@ def test_pictures_and_lists_that_do_not_fit_are_named(photo, identity_net, face_
         restorer.as_aligned(photo[:300])
 
 
+class Twice(FixedFaces):
+    """Finds fixed faces, and at a second look a face in the middle of the crop or none."""
+
+    def __init__(self, *faces: Face, again: Face | None):
+        super().__init__(*faces)
+        self.again, self.looks = again, 0
+
+    def detect(self, images, config=None) -> list[list[Face]]:
+        if images[0].shape[:2] != (320, 320):
+            return super().detect(images, config)
+        self.looks += len(images)
+        return [[self.again] if self.again else [] for _ in images]
+
+
+def test_a_doubtful_face_that_is_not_found_again_is_left_with_a_note(photo, identity_net, face_at):
+    identity_net.change = brighter  # its codes have a probability of 1/8
+    faces = face_at(222, 118, 100), face_at(60, 440, 90)
+    for again, least, looks in ((None, 0.2, 2), (None, 0.12, 0), (None, 0, 0), (face_at(160, 160, 160), 0.2, 2)):
+        detector = Twice(*faces, again=again)
+        result = build(identity_net, detector, RestoreConfig(min_confidence=least))(photo)
+        assert detector.looks == looks
+        left = [face.note for face in result.faces if face.restored is None]
+        assert left == ["skipped: not recognised as a face (confidence 0.12, below 0.2, and not found again)"] * (
+            2 if again is None and least == 0.2 else 0
+        )
+        assert np.array_equal(result.image, photo) is bool(left)
+        assert all(face.mean_confidence == pytest.approx(1 / 8) for face in result.faces)
+        assert all(face.codes is not None for face in result.faces)
+
+
+def test_a_face_found_again_elsewhere_is_another_one(photo, identity_net, face_at):
+    detector = Twice(face_at(222, 118, 100), again=face_at(120, 200, 160))
+    (face,) = build(identity_net, detector, RestoreConfig(min_confidence=0.2))(photo).faces
+    assert face.restored is None
+
+
+def test_the_users_own_faces_are_not_doubted(photo, identity_net, face_at):
+    config = RestoreConfig(min_confidence=0.9)
+    restorer = build(identity_net, Twice(again=None), config)
+    (aligned,) = restorer.restore([restorer.as_aligned(photo[40:200, 140:300])])
+    assert aligned.restored is not None
+    (alone,) = build(identity_net, config=config)(photo, faces=[[face_at(222, 118, 100)]]).faces
+    assert alone.restored is not None
+
+
+def test_every_weight_leaves_the_same_faces(photo, identity_net, face_at):
+    restorer = build(identity_net, Twice(again=None), RestoreConfig(min_confidence=0.2, batch_size=1))
+    aligned = restorer.align(photo, [face_at(222, 118, 100), face_at(60, 440, 90)])
+    for faces in restorer.restore_at([0.0, 1.0], aligned):
+        assert [bool(face.note) for face in faces] == [True, True]
+    assert restorer.restore_at([], aligned) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -364,6 +417,8 @@ def test_pictures_and_lists_that_do_not_fit_are_named(photo, identity_net, face_
         ("colour_match", "rgb"),
         ("feather", 0.5),
         ("batch_size", 0),
+        ("min_confidence", 1.5),
+        ("min_confidence", float("nan")),
     ],
 )
 def test_settings_out_of_range_are_named(name, value):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
 
 from codeformer_core.detection.detector import DetectorConfig, search_size
+from codeformer_core.detection.faces import Face
 from codeformer_core.detection.load import BUNDLED, load_detector
 from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms
 from codeformer_core.facexlib_nets import build_retinaface
@@ -63,6 +64,11 @@ def as_rows(faces) -> np.ndarray:
     return np.array([[*f.box, f.score, *f.landmarks.ravel()] for f in faces])
 
 
+def searched(detector: RetinaFaceDetector, picture: np.ndarray, config: DetectorConfig = UNSCALED) -> list[Face]:
+    """What one search finds, with the doubles that non-maximum suppression leaves."""
+    return detector._find([picture], [search_size(picture, config.short_side)], config)[0]
+
+
 def check_against_facexlib(net, faces, picture: np.ndarray, config: DetectorConfig) -> int:
     with torch.no_grad():
         expected = net.detect_faces(picture[..., ::-1], config.score_threshold, config.nms_threshold)
@@ -81,7 +87,7 @@ def check_against_facexlib(net, faces, picture: np.ndarray, config: DetectorConf
 def test_same_as_facexlib(detector, reference, score_threshold, nms_threshold, at_least):
     config = DetectorConfig(score_threshold=score_threshold, nms_threshold=nms_threshold, short_side=None)
     picture = mosaic()
-    faces = detector.detect(picture, config)[0]
+    faces = searched(detector, picture, config)
     assert check_against_facexlib(reference, faces, picture, config) >= at_least
     assert [f.score for f in faces] == sorted((f.score for f in faces), reverse=True)
 
@@ -89,7 +95,7 @@ def test_same_as_facexlib(detector, reference, score_threshold, nms_threshold, a
 @pytest.mark.parametrize("size", [(97, 161), (224, 224), (333, 250)])
 def test_same_as_facexlib_at_odd_sizes(detector, reference, size):
     picture = cv2.resize(head(), size[::-1])
-    assert check_against_facexlib(reference, detector.detect(picture)[0], picture, UNSCALED) >= 1
+    assert check_against_facexlib(reference, searched(detector, picture), picture, UNSCALED) >= 1
 
 
 def test_resnet50_same_as_facexlib():
@@ -104,7 +110,7 @@ def test_resnet50_same_as_facexlib():
         net.train()(torch.from_numpy(picture[None]).permute(0, 3, 1, 2).float() - 115)
         net.eval()
     fused = RetinaFaceDetector(fuse_batch_norms(copy.deepcopy(net)), config=UNSCALED)
-    assert check_against_facexlib(net, fused.detect(picture)[0], picture, UNSCALED) >= 10
+    assert check_against_facexlib(net, searched(fused, picture), picture, UNSCALED) >= 10
 
 
 def test_a_face_is_found_where_it_is(detector):
@@ -116,6 +122,28 @@ def test_a_face_is_found_where_it_is(detector):
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
     assert (face.landmarks > face.box[:2]).all()
     assert (face.landmarks < face.box[2:]).all()
+
+
+@pytest.mark.parametrize(("side", "short_side"), [(640, 900), (900, 640)])
+def test_a_face_that_fills_the_picture_is_found_once_and_where_it_is(detector, side, short_side):
+    """Larger than the largest anchor, it was found at wrong places, and at more of them the larger the search."""
+    close = cv2.resize(astronaut()[60:180, 165:285], (side, side), interpolation=cv2.INTER_CUBIC)
+    (known,) = detector.detect(astronaut(), DetectorConfig())[0]
+    wanted = (known.landmarks - (165, 60)) * (side / 120)
+    for picture in (close, [np.zeros_like(close), close]):
+        (face,) = detector.detect(picture, DetectorConfig(short_side=short_side))[-1]
+        apart = np.linalg.norm(face.landmarks - wanted, axis=1).mean()
+        assert apart < 0.15 * np.linalg.norm(wanted[1] - wanted[0])
+        assert face.image_index == (1 if isinstance(picture, list) else 0)
+
+
+def test_two_faces_cheek_to_cheek_are_both_found(detector):
+    face = astronaut()[40:200, 175:272]  # from ear to ear
+    pair = np.full((320, 400, 3), 132, np.uint8)
+    pair[80:240, 100:197], pair[80:240, 197:294] = face, face[:, ::-1]
+    for size in (320, 640):
+        scaled = cv2.resize(pair, None, fx=size / 320, fy=size / 320)
+        assert len(detector.detect(scaled, DetectorConfig())[0]) == 2
 
 
 def test_prescaling_scales_coordinates_back(detector):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from codeformer_core.detection.faces import Face, FaceSelection, select_faces
+from codeformer_core.detection.faces import Face, FaceSelection, select_faces, without_doubles
 
 PICTURE = (100, 200)  # height, width
 
@@ -88,6 +88,24 @@ def test_limits_and_only(selection, expected):
 
 def test_eyes_closer_than_5_pixels_are_dropped_by_default():
     assert select_faces([face(eyes=4.9), face(eyes=5)], PICTURE, FaceSelection())[0].eye_distance == 5
+
+
+def moved(by: float, size: float = 100, score: float = 0.9) -> Face:
+    """An upright face with eyes `size` apart, moved by eye distances."""
+    landmarks = np.array([(by, 0), (by + 1, 0), (by + 0.5, 0.6), (by + 0.1, 1), (by + 0.9, 1)])
+    return Face(box=np.array([by - 0.6, -0.8, by + 1.6, 1.8]) * size, landmarks=landmarks * size, score=score)
+
+
+def test_a_face_found_twice_is_one_and_the_surer_stays():
+    for other in (moved(0.5, score=0.99), moved(0.3, size=120, score=0.99), moved(-0.6, size=95, score=0.99)):
+        for faces in ([moved(0), other], [other, moved(0)]):
+            assert without_doubles(faces) == [other]
+    assert without_doubles([]) == []
+
+
+def test_faces_cheek_to_cheek_or_one_before_another_are_two():
+    for other in (moved(1.5), moved(-1.2), moved(0.6, size=40), moved(0.3, size=300)):
+        assert len(without_doubles([moved(0), other])) == 2
 
 
 def test_no_faces():

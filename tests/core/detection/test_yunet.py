@@ -34,7 +34,7 @@ class FakeFaceDetectorYN:
         x, y, w, h = 0.25, 0.5, 0.125, 0.25
         points = [0.28, 0.55, 0.34, 0.55, 0.31, 0.6, 0.29, 0.7, 0.33, 0.7]
         row = np.array([x, y, w, h, *points], np.float32) * np.tile(self.size, 7)
-        return 1, np.array([[*row, 0.7], [*(row + 1), 0.9]], np.float32)
+        return 1, np.array([[*row, 0.7], [*(row + 100), 0.9], [*(row + 1), 0.6]], np.float32)
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def detector(tmp_path, monkeypatch) -> YuNetDetector:
     return loaded
 
 
-def test_coordinates_are_scaled_back_surest_first(detector):
+def test_coordinates_are_scaled_back_surest_first_and_each_face_once(detector):
     picture = np.full((800, 1600, 3), 200, np.uint8)  # searched at 640 x 1280
     surer, face = detector.detect(picture)[0]
     assert detector.net.size == (1280, 640)
     np.testing.assert_allclose(face.box, [400, 400, 600, 600], atol=1e-3)
     np.testing.assert_allclose(face.landmarks, [[448, 440], [544, 440], [496, 480], [464, 560], [528, 560]], atol=1e-3)
-    np.testing.assert_allclose(surer.landmarks - face.landmarks, 1.25, atol=1e-3)
+    np.testing.assert_allclose(surer.landmarks - face.landmarks, 125, atol=1e-3)
     assert (surer.score, face.score) == pytest.approx((0.9, 0.7))
 
 
