@@ -128,7 +128,9 @@ def _read_pickle(path: Path) -> Any:
         raise CheckpointError(f"{path}: is a safetensors file by another name; rename it to {path.stem}.safetensors")
     zipped = zipfile.is_zipfile(path)
     if zipped and _is_compressed(path):
-        raise CheckpointError(f"{path}: its records are compressed, which torch.save does not do; save it again with it")
+        raise CheckpointError(
+            f"{path}: its records are compressed, which torch.save does not do; save it again with it"
+        )
     if not zipped and not head.startswith(b"\x80"):  # with which every binary pickle begins
         raise CheckpointError(
             f"{path}: not a PyTorch checkpoint, or a damaged one (begins with {head!r}); fetch it again"
@@ -169,7 +171,9 @@ def known_config(metadata: Mapping[str, str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         known = None
     if not isinstance(known, dict) or not isinstance(known.get("vq", {}), dict):
-        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}; fetch it again")
+        raise CheckpointError(
+            f"{CONFIG_KEY} in its metadata is not a config: {metadata[CONFIG_KEY][:80]!r}; fetch it again"
+        )
     return known
 
 
