@@ -49,13 +49,19 @@ def command_line() -> argparse.ArgumentParser:
     migrate.add_argument("source", type=_path, metavar="OLD.json", help="the workflow")
     migrate.add_argument("target", type=_path, metavar="NEW.json", help="the file to write")
     migrate.add_argument("--overwrite", action="store_true", help="replace NEW.json if it is there")
+    migrate.add_argument("--replace-gfpgan", action="store_true", help="use the bundled CodeFormer also in place of "
+        "GFPGAN, GPEN and RestoreFormer (default: nodes with these are left as they are)")  # fmt: skip
     return whole
 
 
 def _path(text: str) -> Path:
-    if not text:  # "$UNSET" would mean this folder
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
+    return Path(_name(text))
+
+
+def _name(text: str) -> str:
+    if not text or "\0" in text:  # "$UNSET" would mean this folder
+        raise argparse.ArgumentTypeError("the name is empty" if not text else "the name holds a null byte")
+    return text
 
 
 def _add_restore(commands: Any, common: OneLineParser) -> None:
@@ -75,7 +81,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("-w", "--fidelity", metavar="W", help="fidelity weight: 0 looks best, 1 is closest to the input (default 0.5; "
         "mini 0.8, inpainting 1, colorization 0); auto, or auto:0.4-0.9: by how bad each face is; "
         "32:0.2,64:0.5: by the scales of CFT in px, coarse to fine, 0 at those not named")  # fmt: skip
-    add("--model", metavar="M", help="mini, official, inpainting, colorization, or a checkpoint file "
+    add("--model", type=_name, metavar="M", help="mini, official, inpainting, colorization, or a checkpoint file "
         "(default: official where it is installed, else mini)")  # fmt: skip
     add("--upscale", type=int, default=1, choices=(1, 2, 3, 4), help="enlarge the whole picture (default 1)")
     add("--background", type=_path, metavar="PATH",
@@ -89,7 +95,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
 
     faces = restore.add_argument_group("which faces")
     add = faces.add_argument
-    add("--detector", default="retinaface_mobile0.25", metavar="D",
+    add("--detector", type=_name, default="retinaface_mobile0.25", metavar="D",
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
     add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
     add("--min-confidence", type=float, metavar="C", help="leave a face of whose codes the network is less sure, "
@@ -119,7 +125,12 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
 
     look = restore.add_argument_group("how they are put back")
     add = look.add_argument
-    add("--parser", metavar="P", help="masks that follow the face: parsenet, bisenet, or a file of such weights")
+    add(
+        "--parser",
+        type=_name,
+        metavar="P",
+        help="masks that follow the face: parsenet, bisenet, or a file of such weights",
+    )
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")

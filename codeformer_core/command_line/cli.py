@@ -266,7 +266,7 @@ def _convert(args: argparse.Namespace) -> int:
 def _migrate_workflow(args: argparse.Namespace) -> int:
     from ..migration.migrate import migrate_file
 
-    said = migrate_file(args.source, args.target, overwrite=args.overwrite)
+    said = migrate_file(args.source, args.target, overwrite=args.overwrite, replace_gfpgan=args.replace_gfpgan)
     if not args.quiet:
         _say(said)
     return 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pictures.arrays import check_picture, check_values
 from .faces import Face
 
-MAX_SHORT_SIDE = 8192  # pixels; more takes more memory than machines have
+MAX_SHORT_SIDE = 4096  # pixels; more takes more memory than machines have
 MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
 
 Images = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]

@@ -32,6 +32,15 @@ _reactor = {
     "visibility": 1.0,
     "codeformer_weight": 0.5,
 }
+_swap = {
+    "enabled": True,
+    "swap_model": "inswapper_128.onnx",
+    "facedetection": "retinaface_resnet50",
+    "face_restore_model": "none",
+    "face_restore_visibility": 1.0,
+    "codeformer_weight": 0.5,
+}
+_swapped = {"SWAPPED_IMAGE": "IMAGE", "FACE_MODEL": "FACE_MODEL", "ORIGINAL_IMAGE": "IMAGE"}
 OLD = {  # of facerestore_cf and ReActor
     "FaceRestoreModelLoader": NodeKind(
         widgets={"model_name": None}, outputs={"FACERESTORE_MODEL": "FACERESTORE_MODEL"}
@@ -55,6 +64,31 @@ OLD = {  # of facerestore_cf and ReActor
         },
         outputs={"IMAGE": "IMAGE"},
     ),
+    "ReActorFaceSwap": NodeKind(
+        sockets={
+            "input_image": "IMAGE",
+            "source_image": "IMAGE",
+            "face_model": "FACE_MODEL",
+            "face_boost": "FACE_BOOST",
+        },
+        widgets={
+            **_swap,
+            "detect_gender_input": "no",
+            "detect_gender_source": "no",
+            "input_faces_index": "0",
+            "source_faces_index": "0",
+            "console_log_level": 1,
+        },
+        outputs=_swapped,
+    ),
+    "ReActorFaceSwapOpt": NodeKind(
+        sockets={
+            **{"input_image": "IMAGE", "source_image": "IMAGE", "face_model": "FACE_MODEL"},
+            **{"options": "OPTIONS", "face_boost": "FACE_BOOST"},
+        },
+        widgets=_swap,
+        outputs=_swapped,
+    ),
 }
 NEW = {  # ours, and ComfyUI's own
     "CodeFormerLoadModel": NodeKind(widgets={"model_name": BUNDLED_MODEL, "accept_license": False}, outputs=MODEL),
@@ -77,6 +111,8 @@ NEW = {  # ours, and ComfyUI's own
             "colour_match": "auto",
             "mask_softness": 0.05,
             "large_faces": "keep_detail",
+            "strength": 1.0,
+            "enabled": True,
         },
         outputs={**IMAGE, **MASK, **FACES},
     ),
@@ -135,6 +171,7 @@ class Node:
     mode: int = ALWAYS
     was: str = ""  # its type in the file, if it has another one now
     near: "Node | None" = None  # of a new node: the one that it was made for
+    edits: dict[str, Any] = field(default_factory=dict)  # of a node that stays: widgets that changed
 
 
 class Graph:
@@ -142,6 +179,7 @@ class Graph:
 
     def __init__(self, nodes: dict[NodeId, Node], new_ids: Iterator[NodeId], name: str = ""):
         self.nodes, self.new_ids, self.name = nodes, new_ids, name
+        self.kept: set[tuple[NodeId, int]] = set()  # outputs, of old nodes that stay or on the way from them
 
     def turn(self, node: Node, type: str, **inputs: Any) -> Wire:
         """Give a node another type, and these inputs instead of its own; its first output."""
@@ -163,6 +201,23 @@ class Graph:
         made = self.add(near, type, **inputs)
         self.nodes[made.node].mode = ALWAYS  # others may come to use it
         return made
+
+    def follow(self, node: Node, type: str, socket: str, **inputs: Any) -> None:
+        """Make a node that takes the first output of another, and gives its own to all that took it before."""
+        takers = [
+            (other, name, wire)
+            for other in self.nodes.values()
+            for name, wire in other.inputs.items()
+            if isinstance(wire, Wire) and (wire.node, wire.slot) == (node.id, 0)
+        ]
+        made = self.add(node, type, **{socket: Wire(node.id, 0)}, **inputs)
+        for other, name, wire in takers:
+            other.inputs[name] = Wire(made.node, made.slot, wire.link)
+
+    def edit(self, node: Node, **widgets: Any) -> None:
+        """Change widgets of a node that stays what it is."""
+        node.inputs.update(widgets)
+        node.edits.update(widgets)
 
     def drop(self, node: Node, instead: Wire | None) -> None:
         """Leave a node out; what took its output takes `instead`."""

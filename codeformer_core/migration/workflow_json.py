@@ -5,7 +5,7 @@ from itertools import chain, count
 from typing import Any
 
 from .workflow_graph import Graph, Node, NodeId, Wire
-from .workflow_part import UIPart, object_at, objects_at
+from .workflow_part import FROM_OUTSIDE, UIPart, object_at, objects_at
 
 
 def read_workflow(data: Any) -> "UIWorkflow | APIWorkflow":
@@ -30,6 +30,10 @@ class APIWorkflow:
         numbers = (int(number) for id in data if (number := id.partition(":")[0]).isdecimal())
         self.graphs = [Graph(nodes, map(str, count(max(numbers, default=0) + 1)))]
 
+    def origin(self, graph: Graph, wire: Wire) -> Node | None:
+        """The node that a wire comes from, past reroutes; None if there is none."""
+        return _trace(graph, wire)
+
     def promoted(self) -> Iterator[tuple[Graph, list]]:
         """Nothing: this format has no widgets outside their nodes."""
         return iter(())
@@ -46,6 +50,16 @@ class APIWorkflow:
                 written = {n: [v.node, v.slot] if isinstance(v, Wire) else v for n, v in node.inputs.items()}
                 entry["inputs"] = written
         return self.data
+
+
+def _trace(graph: Graph, wire: Wire) -> Node | None:
+    for _ in range(len(graph.nodes)):
+        node = graph.nodes.get(wire.node)
+        through = [value for value in node.inputs.values() if isinstance(value, Wire)] if node else []
+        if node is None or not node.type.startswith("Reroute") or not through:
+            return node
+        wire = through[0]
+    return None
 
 
 def _is_api_node(entry: Any) -> bool:
@@ -75,6 +89,19 @@ class UIWorkflow:
         self.group_nodes = {  # name to types
             name: [str(node.get("type")) for node in objects_at(object_at(groups, name), "nodes")] for name in groups
         }
+
+    def origin(self, graph: Graph, wire: Wire) -> Node | None:
+        """The node that a wire comes from, past reroutes and out of subgraphs; None if it cannot be told."""
+        for _ in range(len(self.parts)):
+            if wire.node != FROM_OUTSIDE:
+                return _trace(graph, wire)
+            own = str(self.parts[self.graphs.index(graph)].data.get("id"))
+            uses = [(outer, node) for outer in self.graphs for node in outer.nodes.values() if node.type == own]
+            outside = uses[0][1].inputs.get(str(wire.slot)) if len(uses) == 1 else None
+            if not isinstance(outside, Wire):
+                return None
+            graph, wire = uses[0][0], outside
+        return None
 
     def promoted(self) -> Iterator[tuple[Graph, list]]:
         """[node id, widget, ...] wherever a widget is shown outside its node, and the graph that holds the node."""

@@ -62,8 +62,7 @@ class UIPart:
         if kind and isinstance(values, dict):
             inputs = dict(values)
         elif kind and isinstance(values, list):
-            names = [*kind.widgets, *(f"widget {i}" for i in range(len(kind.widgets), len(values)))]
-            inputs = dict(zip(names, values, strict=False))
+            inputs = dict(zip(widget_names(kind, values), values, strict=True))
         for i, slot in enumerate(objects_at(raw, "inputs")):
             if link := self.links.get(_link_of(slot)):
                 inputs[str(slot.get("name") if kind else i)] = Wire(link[1], link[2], link[0])
@@ -75,6 +74,8 @@ class UIPart:
         for node in graph.nodes.values():
             if node.was or node.near:
                 self._write_node(node, link_ids, taken)
+            elif node.edits:
+                _edit(self.nodes[node.id], node)
             for wire in node.inputs.values():
                 if isinstance(wire, Wire) and wire.link is not None:
                     self.links[wire.link][1:3] = wire.node, wire.slot
@@ -83,7 +84,7 @@ class UIPart:
         for source in self.before.keys() | after.keys():
             self._write_output(source, self.before.get(source, []), after.get(source, []))
         gone = set(chain.from_iterable(self.before.values())) - set(chain.from_iterable(after.values()))
-        self._retype()
+        self._retype(graph.kept)
         self._write_links(gone)
         self._forget(gone)
 
@@ -167,15 +168,56 @@ class UIPart:
         if any(extension.get("id") in gone for extension in objects_at(extra, "linkExtensions")):
             extra["linkExtensions"] = [e for e in extra["linkExtensions"] if e.get("id") not in gone]
 
-    def _retype(self) -> None:
-        """Give the old packs' links, and slots that they pass through on their way, our types."""
-        slots = [self.data, *self.nodes.values()] if self.is_subgraph else self.nodes.values()
-        for slot in chain.from_iterable(objects_at(raw, key) for raw in slots for key in ("inputs", "outputs")):
-            if isinstance(slot.get("type"), str) and slot["type"] in RETYPED:  # a list of choices in old files
-                slot["type"] = RETYPED[slot["type"]]
+    def _retype(self, kept: set[tuple[NodeId, int]]) -> None:
+        """Give the old packs' links, and slots that they pass through, our types, but for those of `kept` outputs."""
+        links = {id for id, values in self.links.items() if (values[1], values[2]) in kept}
+        places = [(id, raw) for id, raw in self.nodes.items()]
+        if self.is_subgraph:
+            places += [
+                (FROM_OUTSIDE, {"outputs": self.data.get("inputs")}),
+                (TO_OUTSIDE, {"inputs": self.data.get("outputs")}),
+            ]
+        for id, raw in places:
+            outputs = [slot for i, slot in enumerate(objects_at(raw, "outputs")) if (id, i) not in kept]
+            for slot in (*outputs, *(slot for slot in objects_at(raw, "inputs") if _link_of(slot) not in links)):
+                if isinstance(slot.get("type"), str) and slot["type"] in RETYPED:  # a list of choices in old files
+                    slot["type"] = RETYPED[slot["type"]]
         for values in self.links.values():
-            if isinstance(values[5], str):
+            if isinstance(values[5], str) and values[0] not in links:
                 values[5] = RETYPED.get(values[5], values[5])
+
+
+def widget_names(kind: NodeKind, values: list[Any]) -> list[str]:
+    """Which widget each of a node's values is of: all in order, or of fewer those whose type fits."""
+    names = list(kind.widgets)
+    if len(values) < len(names):  # of an older version, or written by hand
+        fitting: list[str] = []
+        rest = iter(names)
+        for value in values:
+            name = next((name for name in rest if _fits(value, kind.widgets[name])), None)
+            if name is None:
+                break
+            fitting.append(name)
+        if len(fitting) == len(values):
+            return fitting
+    return [*names[: len(values)], *(f"widget {i}" for i in range(len(names), len(values)))]
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the type that a widget takes: text, a switch or a number."""
+    if isinstance(default, str | bool | None) or isinstance(value, bool):
+        return isinstance(value, bool if isinstance(default, bool) else str)
+    return isinstance(value, int | float)
+
+
+def _edit(raw: dict[str, Any], node: Node) -> None:
+    """Enter a node's edits among its widgets' values."""
+    values = raw.get("widgets_values")
+    if isinstance(values, dict):
+        values.update(node.edits)
+    elif isinstance(values, list):
+        names = widget_names(KINDS[node.type], values)
+        raw["widgets_values"] = [node.edits.get(name, value) for name, value in zip(names, values, strict=True)]
 
 
 def _height(kind: NodeKind) -> int:

@@ -64,7 +64,9 @@ def check_whole(state: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"{name} is {tuple(t.shape)} of {storage.nbytes()} bytes repeated; {remedy}")
     claimed = sum(t.numel() * t.element_size() for t in state.values())
     if claimed > MAX_SHARING * sum(stored.values()):
-        raise CheckpointError(f"its {len(state)} tensors claim {claimed} bytes of {sum(stored.values())}; {remedy}")
+        raise CheckpointError(
+            f"its {len(state)} tensors claim {claimed} bytes and share {sum(stored.values())}; {remedy}"
+        )
 
 
 def identify(state: Mapping[str, Tensor]) -> str:

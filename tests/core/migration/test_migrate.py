@@ -97,9 +97,9 @@ def restored_with_facerestore_cf(detector="retinaface_mobile0.25", fidelity=0.7,
     return workflow(nodes, "1.0 > 4.image", "2.0 > 4.facerestore_model", "4.0 > 9.images")
 
 
-def migrated(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def migrated(data: dict[str, Any], **options) -> tuple[dict[str, Any], list[str]]:
     read = read_workflow(copy.deepcopy(data))
-    _, lost = migrate(read)
+    _, lost = migrate(read, **options)
     written = read.write()
     if "nodes" in written:
         assert_consistent(written)
@@ -213,7 +213,7 @@ def test_both_formats_come_out_the_same(case):
     api, lost_of_api = migrated(as_api(CASES[case]))
     assert api == as_api(ui)
     assert lost == lost_of_api
-    assert not any(
+    assert case == "other network" or not any(
         "Restore" in entry["class_type"] and "CodeFormer" not in entry["class_type"] for entry in api.values()
     )
     assert CASES[case] == before
@@ -243,10 +243,12 @@ def test_a_restored_picture_of_facerestore_cf():
         "colour_match": "auto",
         "mask_softness": 0.05,
         "large_faces": "keep_detail",
+        "strength": 1.0,
+        "enabled": True,
     }
     restore = next(item for item in ui["nodes"] if item["id"] == 4)
     assert [slot["name"] for slot in restore["inputs"]] == ["image", "model", "detector", "mask"]
-    assert restore["widgets_values"] == [0.7, 1, "all", "auto", 0.05, "keep_detail"]
+    assert restore["widgets_values"] == [0.7, 1, "all", "auto", 0.05, "keep_detail", 1.0, True]
     assert [slot["name"] for slot in restore["outputs"]] == ["image", "mask", "faces"]
     assert restore["properties"] == {"Node name for S&R": "CodeFormerRestoreFaces", "own": 1}
     assert [restore[key] for key in ("title", "color", "bgcolor", "pos")] == ["Fix faces", "#232", "#353", [400, 50]]
@@ -263,7 +265,7 @@ def test_a_larger_detector_is_loaded_below_in_the_same_colours():
     assert lost == []
     loader = next(item for item in ui["nodes"] if item["type"] == "CodeFormerLoadDetector")
     assert loader["widgets_values"] == [RESNET, 0.8, 640, "none", False]
-    assert (loader["id"], loader["pos"], loader["color"]) == (10, [400, 370], "#232")
+    assert (loader["id"], loader["pos"], loader["color"]) == (10, [400, 418], "#232")
     assert found(ui, "CodeFormerRestoreFaces")["detector"] == ["10", 0]
     assert (ui["last_node_id"], ui["last_link_id"]) == (10, 14)
 
@@ -275,12 +277,6 @@ def test_what_has_no_equivalent_is_listed():
         "the bundled retinaface_mobile0.25 is used"
     ]
     assert "detector" not in found(ui, "CodeFormerRestoreFaces")
-    ui, lost = migrated(CASES["other network"])
-    assert lost == [
-        "node 2 (FaceRestoreModelLoader): model_name 'GFPGANv1.4.pth' is no CodeFormer checkpoint; "
-        "the bundled model is used"
-    ]
-    assert found(ui, "CodeFormerLoadModel")["model_name"] == "bundled: mini"
     assert "see to it" in migrated(restored_with_facerestore_cf(model="mine.pth"))[1][0]
     assert "is no CodeFormer" in migrated(restored_with_facerestore_cf(model="codeformer.onnx"))[1][0]
     ui, lost = migrated(restored_with_facerestore_cf(fidelity=2))
@@ -290,7 +286,9 @@ def test_what_has_no_equivalent_is_listed():
         "node 5 (CropFace): widget 1 = 7 has no equivalent"
     ]
     _, lost = migrated(workflow([node(5, "ReActorFaceSwap", [True])]))
-    assert lost == ["node 5 (ReActorFaceSwap): has no equivalent and is left as it is"]
+    assert lost == [
+        "node 5 (ReActorFaceSwap): swaps faces, which our nodes do not do, and is left as it is",
+    ]
 
 
 def test_crops():
@@ -300,20 +298,14 @@ def test_crops():
     assert found(ui, "CodeFormerCropFaces") == {"id": 5, "image": ["1", 0], "faces": ["11", 0], "size": 512}
 
 
-def test_half_visible_is_a_blend_with_the_original():
+def test_half_visible_is_half_the_strength():
     ui, lost = migrated(CASES["half visible"])
     assert lost == []
-    blend, restore = found(ui, "ImageBlend"), found(ui, "CodeFormerRestoreFaces")
-    wanted = {
-        "id": 5,
-        "image1": ["1", 0],
-        "image2": [str(restore["id"]), 0],
-        "blend_factor": 0.5,
-        "blend_mode": "normal",
-    }
-    assert blend == wanted
-    assert (restore["image"], restore["fidelity"]) == (["1", 0], 1)
-    assert "ImageBlend" not in str(migrated(CASES["ReActor"])[0])
+    restore = found(ui, "CodeFormerRestoreFaces")
+    assert (restore["id"], restore["image"]) == (5, ["1", 0])
+    assert (restore["fidelity"], restore["strength"], restore["enabled"]) == (1, 0.5, True)
+    blend = found(migrated(CASES["filter, half visible"])[0], "ImageBlend")  # pasted crops have no strength
+    assert (blend["id"], blend["image1"], blend["blend_factor"]) == (5, ["1", 0], 0.5)
 
 
 def test_a_node_that_did_nothing_is_left_out():
@@ -367,7 +359,7 @@ def test_linked_widgets_keep_their_links():
     assert [13, 3, 0, 5, 4, "FLOAT"] in ui["links"]
     ui, lost = migrated(CASES["linked visibility"])
     assert lost == []
-    assert found(ui, "ImageBlend")["blend_factor"] == ["3", 0]
+    assert found(ui, "CodeFormerRestoreFaces")["strength"] == ["3", 0]
     ui, lost = migrated(CASES["linked model"])
     assert found(ui, "CodeFormerLoadModel")["model_name"] == ["3", 0]
     assert "see to it" in lost[0]
@@ -380,7 +372,8 @@ def test_the_same_file_is_loaded_once():
     ui, _ = migrated(CASES["chain"])
     types = [item["type"] for item in ui["nodes"]]
     assert types.count("CodeFormerLoadModel") == types.count("CodeFormerLoadDetector") == 1
-    assert found(ui, "ImageBlend")["id"] == 3
+    restores = [item for item in ui["nodes"] if item["type"] == "CodeFormerRestoreFaces"]
+    assert [(item["id"], item["widgets_values"][-2]) for item in restores] == [(3, 0.9), (4, 1.0)]
     assert found(ui, "CodeFormerCropFaces")["image"] == ["4", 0]  # past the one that did nothing
     again, lost = migrated(ui)
     assert (again, lost) == (ui, [])
@@ -456,8 +449,7 @@ def test_subgraphs():
     detectors = [item["id"] for item in inner["nodes"] if item["type"] == "CodeFormerLoadDetector"]
     restores = [item["id"] for item in inner["nodes"] if item["type"] == "CodeFormerRestoreFaces"]
     assert len(detectors) == 1
-    assert restores[0] == 21
-    assert nodes["ImageBlend"]["id"] == 22
+    assert restores == [21, 22]
     instance = next(item for item in ui["nodes"] if item["id"] == 5)
     assert [slot["type"] for slot in instance["inputs"]] == ["CODEFORMER_MODEL", "IMAGE", "FLOAT", "COMBO"]
     assert [slot["linkIds"] for slot in inner["inputs"]] == [[11], [12], [13], []]
@@ -465,9 +457,9 @@ def test_subgraphs():
     assert inner["reroutes"][0]["linkIds"] == []
     assert instance["properties"]["proxyWidgets"] == [
         ["21", "facedetection"],
-        [str(restores[1]), "fidelity"],
+        ["22", "fidelity"],
         [str(nodes["CodeFormerLoadModel"]["id"]), "model_name"],
-        ["22", "blend_factor"],
+        ["22", "strength"],
     ]
     assert lost == [
         "subgraph 'Faces', node 21 (FaceRestoreCFWithModel): the link to facedetection has no equivalent and is left "
@@ -475,6 +467,173 @@ def test_subgraphs():
         "subgraph 'Faces', node 21 (FaceRestoreCFWithModel): 'facedetection', which is shown elsewhere too, has no "
         "equivalent",
     ]
+
+
+SWAPS = ["no", "no", "0", "0", 1]
+SWAP = [True, "inswapper_128.onnx", "retinaface_resnet50", OFFICIAL, 0.6, 0.8]
+
+
+def swapped(values: list, *wires: str, type: str = "ReActorFaceSwap", **more) -> dict[str, Any]:
+    """Two pictures, the face of the second put into the first, saved twice."""
+    nodes = [node(1, *LOAD), node(2, *LOAD), node(5, type, values, **more), node(8, *SAVE), node(9, *SAVE)]
+    if any(wire.startswith("3.") for wire in wires):
+        nodes.append(node(3, "PrimitiveNode", [0.7, "fixed"]))
+    ends = ("1.0 > 5.input_image", "2.0 > 5.source_image", "5.0 > 8.images", "5.0 > 9.images")
+    return workflow(nodes, *ends, *wires)
+
+
+@pytest.mark.parametrize("type", ["ReActorFaceSwap", "ReActorFaceSwapOpt"])
+@pytest.mark.parametrize("mode", [0, 4])
+def test_a_face_swap_with_a_restoration_inside_becomes_two_nodes(type, mode):
+    values = SWAP + (SWAPS if type == "ReActorFaceSwap" else [])
+    data = swapped(values, type=type, mode=mode)
+    ui, lost = migrated(data)
+    swap, restore = found(ui, type), found(ui, "CodeFormerRestoreFaces")
+    assert swap == {**as_api(data)["5"]["inputs"], "id": 5, "face_restore_model": "none"}
+    assert restore["image"] == ["5", 0]
+    assert (restore["fidelity"], restore["strength"], restore["enabled"]) == (0.8, 0.6, True)
+    assert restore["detector"] == [str(found(ui, "CodeFormerLoadDetector")["id"]), 0]
+    assert found(ui, "CodeFormerLoadModel")["model_name"] == OFFICIAL
+    assert [as_api(ui)[id]["inputs"]["images"] for id in "89"] == [[str(restore["id"]), 0]] * 2
+    assert {item["id"]: item["mode"] for item in ui["nodes"]}[restore["id"]] == mode
+    assert lost == [
+        f"node 5 ({type}): swaps faces as before, now without restoration; our node behind it restores them"
+    ]
+    api, _ = migrated(as_api(data))
+    assert api == as_api(ui)
+    again, lost = migrated(ui)
+    assert again == ui
+    assert lost == [f"node 5 ({type}): swaps faces, which our nodes do not do, and is left as it is"]
+
+
+def test_links_of_a_face_swap_lead_to_both_nodes():
+    data = swapped([*SWAP, *SWAPS], "3.0 > 5.codeformer_weight", "3.0 > 5.face_restore_visibility", "1.1 > 5.enabled")
+    ui, _ = migrated(data)
+    restore = found(ui, "CodeFormerRestoreFaces")
+    assert [restore[name] for name in ("fidelity", "strength", "enabled")] == [["3", 0], ["3", 0], ["1", 1]]
+    assert found(ui, "ReActorFaceSwap")["codeformer_weight"] == ["3", 0]
+    assert migrated(as_api(data))[0] == as_api(ui)
+
+
+def test_a_face_swap_of_an_older_version_has_no_switch():
+    ui, _ = migrated(swapped([*SWAP[1:], *SWAPS]))
+    swap = next(item for item in ui["nodes"] if item["type"] == "ReActorFaceSwap")
+    assert swap["widgets_values"] == [*SWAP[1:3], "none", 0.6, 0.8, *SWAPS]
+    restore = found(ui, "CodeFormerRestoreFaces")
+    assert (restore["fidelity"], restore["strength"], restore["enabled"]) == (0.8, 0.6, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([*SWAP[:3], "none", *SWAP[4:], *SWAPS], "swaps faces, which our nodes do not do, and is left"),
+        ([*SWAP[:3], "GFPGANv1.4.pth", *SWAP[4:], *SWAPS], "restores with 'GFPGANv1.4.pth', which is no CodeFormer"),
+        ([*SWAP[:3], 7, *SWAP[4:], *SWAPS], "its face_restore_model cannot be made out: it is left as it is"),
+        ([*SWAP[:4], "x", 1.0, *SWAPS], "its face_restore_model cannot be made out: it is left as it is"),
+    ],
+)
+def test_other_face_swaps_stay(values, said):
+    data = swapped(values)
+    ui, lost = migrated(data)
+    assert ui == data
+    assert said in lost[0]
+
+
+def test_a_subgraph_of_a_face_swap_shows_the_widgets_that_work():
+    data = with_subgraph()
+    (inner,) = data["definitions"]["subgraphs"]
+    inner["nodes"][1] = node(22, "ReActorFaceSwap", [*SWAP, *SWAPS])
+    inner["links"][4]["target_slot"] = 0
+    inner["nodes"][1]["inputs"][0]["link"] = 15
+    inner["nodes"][1]["outputs"][0]["links"] = [16]
+    names = ("swap_model", "face_restore_visibility", "codeformer_weight")
+    data["nodes"][2]["properties"]["proxyWidgets"] = [["22", name] for name in names]
+    ui, lost = migrated(data)
+    shown = next(item for item in ui["nodes"] if item["id"] == 5)["properties"]["proxyWidgets"]
+    heir = shown[1][0]
+    assert shown == [["22", "swap_model"], [heir, "strength"], [heir, "fidelity"]]
+    assert heir != "22"
+    assert not any("shown elsewhere" in line for line in lost if "swap_model" in line)
+
+
+def test_gfpgan_stays_unless_told():
+    data = CASES["other network"]
+    ui, lost = migrated(data)
+    assert ui == data
+    rest = "restores with 'GFPGANv1.4.pth', which is no CodeFormer, and is left as it is; --replace-gfpgan uses the "
+    for (id, type), line in zip(((4, "FaceRestoreCFWithModel"), (2, "FaceRestoreModelLoader")), lost, strict=True):
+        assert line == f"node {id} ({type}): {rest}bundled CodeFormer instead"
+    ui, lost = migrated(data, replace_gfpgan=True)
+    assert lost == [
+        "node 2 (FaceRestoreModelLoader): model_name 'GFPGANv1.4.pth' is no CodeFormer checkpoint; "
+        "the bundled model is used"
+    ]
+    assert found(ui, "CodeFormerLoadModel")["model_name"] == "bundled: mini"
+    data = one("ReActorRestoreFace", ["retinaface_resnet50", "GPEN-BFR-512.onnx", 1, 0.5])
+    assert migrated(data)[0] == data
+
+
+def test_gfpgan_stays_where_its_loader_is_outside_or_behind_a_reroute():
+    data = with_subgraph()
+    data["nodes"][1]["widgets_values"] = ["GFPGANv1.4.pth"]
+    ui, _ = migrated(data)
+    assert ui["nodes"][1] == data["nodes"][1]
+    assert ui["definitions"]["subgraphs"][0]["inputs"][0] == data["definitions"]["subgraphs"][0]["inputs"][0]
+    kept = [item["type"] for item in ui["definitions"]["subgraphs"][0]["nodes"]]
+    assert kept[:2] == ["FaceRestoreCFWithModel", "CodeFormerRestoreFaces"]
+    for model, type in (("GFPGANv1.3.pth", "FaceRestoreCFWithModel"), (OFFICIAL, "CodeFormerRestoreFaces")):
+        nodes = [
+            node(1, "FaceRestoreModelLoader", [model]),
+            node(2, "Reroute", []),
+            node(4, "FaceRestoreCFWithModel", ["retinaface_mobile0.25", 0.5]),
+            node(5, "FaceRestoreModelLoader", [OFFICIAL]),
+        ]
+        nodes[1]["outputs"][0]["type"] = "FACERESTORE_MODEL"
+        ui, _ = migrated(workflow(nodes, "1.0 > 2.", "2.0 > 4.facerestore_model"))
+        assert {item["id"]: item["type"] for item in ui["nodes"]}[4] == type
+
+
+def test_the_nearest_detector():
+    for name, wanted in (("YOLOv5l", RESNET), ("YOLOv5n", None)):
+        ui, lost = migrated(restored_with_facerestore_cf(name))
+        loaders = [item for item in ui["nodes"] if item["type"] == "CodeFormerLoadDetector"]
+        assert [item["widgets_values"][0] for item in loaders] == ([wanted] if wanted else [])
+        assert name in lost[0]
+
+
+def test_a_fidelity_by_its_short_name_and_a_lone_value():
+    prompt = as_api(CASES["facerestore_cf"])
+    inputs = prompt["4"]["inputs"]
+    inputs["fidelity"] = inputs.pop("codeformer_fidelity")
+    del inputs["facedetection"]
+    api, lost = migrated(prompt)
+    assert lost == []
+    assert api["4"]["inputs"]["fidelity"] == 0.7
+    ui, lost = migrated(one("FaceRestoreCFWithModel", [0.35]))
+    assert lost == []
+    assert found(ui, "CodeFormerRestoreFaces")["fidelity"] == 0.35
+
+
+@pytest.mark.parametrize(
+    ("type", "said"),
+    [
+        ("FaceDetailer", "draws faces anew by diffusion"),
+        ("FaceDetailerPipe", "draws faces anew by diffusion"),
+        ("RoopFaceSwap", "swaps faces, which our nodes do not do"),
+        ("Roop", "swaps faces"),
+        ("FaceSwapNode", "swaps faces"),
+        ("FaceRestoreCFMine", "is of a pack that is not known here"),
+        ("GFPGANRestorer", "is of a pack that is not known here"),
+        ("ReActorLoadFaceModel", "has no equivalent and is left as it is"),
+        ("LoadImage", ""),
+        ("CodeFormerDegrade", ""),
+        ("Troop Counter", ""),
+    ],
+)
+def test_what_is_left_is_listed_by_name(type, said):
+    _, lost = migrated(workflow([node(1, type, [])]))
+    assert len(lost) == bool(said)
+    assert not said or lost[0].startswith(f"node 1 ({type}): {said}")
 
 
 def test_group_nodes_are_named():
