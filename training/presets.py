@@ -221,7 +221,7 @@ _MINI_COMMON = {
     "adversarial": "hinge",
     "adaptive_most": 1.0,
     "discriminator_lr": 2e-4,
-    "save_every": 100,
+    "save_every": 50,
     "log_every": 20,
     "validate_every": 500,
 }
@@ -264,7 +264,7 @@ MINI = TrainConfig(
             revive_until=16_000,
         ),
         StageConfig(
-            **_MINI_COMMON,
+            **{**_MINI_COMMON, "validate_every": 1_000},
             steps=29_000,
             decay=12_000,
             final_lr=0.05,
@@ -272,7 +272,7 @@ MINI = TrainConfig(
             degradations=MINI_DEGRADATIONS,
         ),
         StageConfig(
-            **{**_MINI_COMMON, "lr": 4e-4, "w_l1": 4.0, "w_perceptual": 0.3},
+            **{**_MINI_COMMON, "lr": 4e-4, "w_l1": 4.0, "w_perceptual": 0.3, "validate_every": 1_000},
             steps=17_000,
             decay=9_000,
             final_lr=0.05,

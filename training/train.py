@@ -72,7 +72,7 @@ def train_stage(
     torch.manual_seed(config.seed * 10 + number)  # the random weights
     perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
     crops = channels_last(ShiftTolerantLPIPS("vgg"), device) if stage_config.w_crops else None
-    if config.mixed_precision == "bf16":  # as autocast would make them at each step
+    if accelerator.mixed_precision == "bf16":  # as autocast would make them at each step
         for fixed in (perceptual, crops):
             cast_convolutions(fixed, torch.bfloat16)
     stage, origin = build_stage(config, number, ImageLoss(config, number, perceptual, crops), out)
@@ -203,8 +203,7 @@ def train_stage(
                 shown = faces if val is None else held_faces(config, number, step, val)
                 save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown, device, accelerator)
             if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
-                with accelerator.autocast():
-                    values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
+                values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
                 for name, value in values.items():
                     writer.add_scalar(name, value, step)
                 for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():

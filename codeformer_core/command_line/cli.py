@@ -283,9 +283,8 @@ def describe(info: Any) -> str:
         folded = f", {vq.patch} x {vq.patch} pixels folded into channels" if vq.patch > 1 else ""
         lines.append(f"  faces of {vq.image_size} px{folded}, {vq.latent_size} x {vq.latent_size} codes")
         lines.append(f"  codebook of {vq.codebook_size} items, {vq.codebook_dim} wide")
-        lines.append(
-            f"  width {vq.width} x {vq.ch_mult}, {vq.n_res_blocks} residual blocks, attention at {vq.attn_sizes}"
-        )
+        attention = f"attention at {', '.join(map(str, vq.attn_sizes)) or 'none'}"
+        lines.append(f"  width {vq.width} x {vq.ch_mult}, {vq.n_res_blocks} residual blocks, {attention}")
     if isinstance(info.config, CodeFormerConfig):
         lines.append(
             f"  transformer of {info.config.n_layers} layers, {info.config.dim} wide, {info.config.n_heads} heads"

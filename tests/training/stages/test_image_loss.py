@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from training.averaging import cast_convolutions
 from training.presets import MINI, StageConfig
 from training.stages.image_loss import CROP, ImageLoss, at_size, crop
+from training.stages.perceptual import load_perceptual
 from training.stages.shift_tolerant import ShiftTolerantLPIPS, weights_file
 
 SIZE = 64
@@ -77,6 +79,14 @@ def test_sizes_are_averaged_down_and_interpolated_up():
     assert at_size(x, 8) is x
     torch.testing.assert_close(at_size(x, 4), F.avg_pool2d(x, 2))
     assert at_size(x, 12).shape == (1, 3, 12, 12)
+
+
+def test_fixed_networks_in_bfloat16_measure_what_autocast_does():
+    exact, cast = load_perceptual("retinaface"), load_perceptual("retinaface")
+    cast_convolutions(cast, torch.bfloat16)
+    x, y = torch.rand(2, 1, 3, 64, 64).unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(cast(x, y), exact(x, y))
 
 
 @pytest.mark.parametrize(("backbone", "golden"), [("vgg", 0.006351), ("alex", 0.002699)])
