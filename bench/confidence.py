@@ -20,7 +20,6 @@ from codeformer_core.pictures.files import PICTURE_SUFFIXES
 SEARCHED_AT = (640, 900, 1280, 1800)  # the larger, the more is taken for a face
 NO_FACES = (
     "brick",
-    "camera",
     "chelsea",
     "clock",
     "coffee",
