@@ -124,7 +124,7 @@ def test_a_face_is_found_where_it_is(detector):
     assert (face.landmarks < face.box[2:]).all()
 
 
-@pytest.mark.parametrize(("side", "short_side"), [(640, 900), (900, 640), (900, 1400)])
+@pytest.mark.parametrize(("side", "short_side"), [(640, 900), (900, 640)])
 def test_a_face_that_fills_the_picture_is_found_once_and_where_it_is(detector, side, short_side):
     """Larger than the largest anchor, it was found at wrong places, and at more of them the larger the search."""
     close = cv2.resize(astronaut()[60:180, 165:285], (side, side), interpolation=cv2.INTER_CUBIC)
