@@ -15,12 +15,11 @@ from codeformer_core.models import model_path, model_usage
 from codeformer_core.pasting.alignment import template
 from codeformer_core.pictures.arrays import to_network
 from codeformer_core.pictures.degradation import LEVELS, degradation_rng, degrade, sample_degradation
-from codeformer_core.pictures.files import PICTURE_SUFFIXES
+from codeformer_core.pictures.formats import PICTURE_SUFFIXES
 
 SEARCHED_AT = (640, 900, 1280, 1800)  # the larger, the more is taken for a face
 NO_FACES = (
     "brick",
-    "camera",
     "chelsea",
     "clock",
     "coffee",
@@ -63,7 +62,8 @@ def _framed(face: np.ndarray) -> np.ndarray:
 def _degraded(face: np.ndarray, level: str, seed: int) -> np.ndarray:
     if level != "clean":
         face = degrade(face, sample_degradation(LEVELS[level], degradation_rng(0, seed)))
-    return cv2.copyMakeBorder(face, *[SIDE // 4] * 4, cv2.BORDER_REFLECT)
+    edge = SIDE // 4
+    return cv2.copyMakeBorder(face, edge, edge, edge, edge, cv2.BORDER_REFLECT)
 
 
 def _no_faces() -> Iterator[np.ndarray]:

@@ -41,15 +41,23 @@ class RetinaFaceDetector:
         config = config or self.config
         pictures = as_pictures(images)
         sizes = [search_size(picture, config.short_side) for picture in pictures]
+        return [without_doubles(faces) for faces in self._find_large_too(pictures, sizes, config)]
+
+    def _find_large_too(
+        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
+    ) -> list[list[Face]]:
         found = self._find(pictures, sizes, config)
         large = [i for i, faces in enumerate(found) if any(_is_large(f, pictures[i], sizes[i]) for f in faces)]
+        if not large:
+            return found
         halves = [(max(1, sizes[i][0] // 2), max(1, sizes[i][1] // 2)) for i in large]
-        for i, half, again in zip(large, halves, self._find([pictures[i] for i in large], halves, config), strict=True):
-            # What is half as large as the anchor in the smaller search was too large, or nearly so, in the first one.
-            again = [replace(face, image_index=i) for face in again if _is_large(face, pictures[i], half, LARGEST / 2)]
-            if again:
-                found[i] = again + [face for face in found[i] if not _is_large(face, pictures[i], sizes[i])]
-        return [without_doubles(faces) for faces in found]
+        again = self._find_large_too([pictures[i] for i in large], halves, config)
+        for i, half, faces in zip(large, halves, again, strict=True):
+            # What is half as large as the anchor in the smaller search was too large, or nearly so, in this one.
+            better = [replace(face, image_index=i) for face in faces if _is_large(face, pictures[i], half, LARGEST / 2)]
+            if better:
+                found[i] = better + [face for face in found[i] if not _is_large(face, pictures[i], sizes[i])]
+        return found
 
     def _find(
         self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig

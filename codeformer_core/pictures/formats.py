@@ -123,7 +123,7 @@ def writable() -> dict[str, str]:
 def _heif() -> bool:
     """Whether pillow-heif is installed; Pillow then knows of it."""
     try:
-        import pillow_heif
+        import pillow_heif  # pyright: ignore[reportMissingImports]
     except ImportError:
         return False
     pillow_heif.register_heif_opener()

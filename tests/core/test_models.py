@@ -1,6 +1,7 @@
 """Which checkpoint a model's name means, and the one that comes with the package."""
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,7 +73,7 @@ def test_the_bundled_model_restores_faces():
 def test_the_bundled_model_leaves_what_is_no_face():
     """A cat's eye and a clock are taken for faces when searched so large; a blurred face is one none the less."""
     search = DetectorConfig(short_side=900)
-    restorer = FaceRestorer(
+    restorer: Any = FaceRestorer(
         load_codeformer(models.BUNDLED),
         load_detector(config=search),
         RestoreConfig(min_confidence=USAGE["mini"].min_confidence),
