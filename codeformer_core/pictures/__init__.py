@@ -1,1 +1,1 @@
-"""Pictures: arrays, files, codecs, folders, degradation."""
+"""Pictures: arrays, files, their formats and metadata, codecs, folders, degradation."""

@@ -17,7 +17,7 @@ from ..whole_files import whole_file
 from . import cmyk, png, tiff
 from .arrays import upright
 from .codecs import decode, encode, is_deep_png
-from .formats import FORMATS, PictureError, content_format, lossless_webp, open_image, writable
+from .formats import FORMATS, PictureError, check_sides, content_format, lossless_webp, open_image, writable
 from .metadata import Metadata, read_metadata
 from .picture import Picture, has_transparency, picture_of, samples_of
 
@@ -68,8 +68,12 @@ def read_picture(path: str | Path) -> Picture:
 
 def _read(path: Path) -> Picture:
     format = content_format(path)
-    if format == "TIFF" and tiff.is_deep(tags := tiff.read_tags(path)):
-        return _read_deep_tiff(path, tags)
+    if format == "TIFF":
+        tags = tiff.read_tags(path)
+        if tiff.is_deep(tags):
+            return _read_deep_tiff(path, tags)
+        with tiff.libtiff_named(path), open_image(path, format) as image:
+            return _read_image(image, path)
     try:
         with open_image(path, format) as image:
             return _read_image(image, path)
@@ -199,6 +203,7 @@ def write_picture(path: str | Path, rgb: np.ndarray, like: Picture | None = None
     """
     path = Path(path)
     format = _format_of(path)
+    check_sides(path, format, (rgb.shape[1], rgb.shape[0]))
     samples = samples_of(rgb, like, format, path)
     like = Picture(rgb=rgb) if like is None else like
     icc_profile, mode = like.icc_profile, None

@@ -22,6 +22,7 @@ OTHER_SUFFIXES = {  # pictures that are passed over, in one line
     *(".jxl", ".jp2", ".psd", ".xcf", ".tga", ".ppm", ".pgm", ".exr", ".hdr", ".ico", ".svg", ".eps", ".pdf"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef"),
 }
+JPEG_SIDE = 65500  # pixels
 REMEDY = "save it as PNG, JPEG, WebP, TIFF or BMP"
 SIGNATURES = (  # how files begin that are read
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -98,10 +99,19 @@ def open_image(path: Path, format: str | None = None) -> Image.Image:
     if (remedy := missing_decoder(format)) is not None:
         raise PictureError(f"{path}: is {format}, which is not read here; {remedy}, or {REMEDY}")
     try:
-        return Image.open(path, formats=[format])
+        image = Image.open(path, formats=[format])
     except UnidentifiedImageError:
         reason = "is damaged, or of a rare kind of" if path.stat().st_size > 64 else "is damaged, a cut-off"
         raise PictureError(f"{path}: {reason} {format}; open it in an image editor and save it again") from None
+    check_sides(path, format, image.size)
+    return image
+
+
+def check_sides(path: Path, format: str, size: tuple[int, int]) -> None:
+    """PictureError for a JPEG of which libjpeg would print that it is too large."""
+    if format == "JPEG" and max(size) > JPEG_SIDE:
+        width, height = size
+        raise PictureError(f"{path}: JPEG has sides up to {JPEG_SIDE} pixels, not {width} x {height}; take a PNG")
 
 
 def missing_decoder(format: str) -> str | None:

@@ -1,7 +1,10 @@
 """TIFF: read where Pillow cuts to 8 bits or refuses, and written with its EXIF, which Pillow leaves out."""
 
 import logging
+import math
+import os
 import struct
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +29,7 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 UNSIGNED, FLOAT = 1, 3
 WHITE_IS_ZERO, GREY, RGB = 0, 1, 2
 PREMULTIPLIED = 1
+STDERR = 2  # its file descriptor
 BRIGHT = 0.1  # of the samples of a floating-point picture; with more of them above 1, its white is not 1
 _one_at_a_time = threading.Lock()
 
@@ -76,6 +80,9 @@ def decode_deep(path: Path, tags: ImageFileDirectory_v2) -> np.ndarray:
             samples = upright(_by_tifffile(path, tags, planar), tags.get(ORIENTATION, 1))
         else:
             samples = _by_opencv(path)
+    found = samples.shape if samples.ndim == 3 else (*samples.shape, 1)
+    if sorted(found[:2]) != sorted((height, width)) or found[2:] != (channels,):
+        raise ValueError(f"its samples are {found}, and not {height} x {width} x {channels}")
     if samples.dtype.kind == "f":
         samples = _in_range(samples.astype(np.float32, copy=False), path)
     white = samples.dtype.type(1 if samples.dtype.kind == "f" else 65535)
@@ -125,6 +132,26 @@ def _silence() -> Iterator[None]:
             tifffile_logger.disabled = disabled
 
 
+@contextmanager
+def libtiff_named(path: Path) -> Iterator[None]:
+    """What Pillow's libtiff prints in here is logged with the file's name: it has no other way of being told."""
+    with _one_at_a_time, tempfile.TemporaryFile() as said:
+        try:
+            stderr = os.dup(STDERR)
+        except OSError:  # a program without one
+            yield
+            return
+        os.dup2(said.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, STDERR)
+            os.close(stderr)
+            said.seek(0)
+            for line in dict.fromkeys(said.read().decode(errors="replace").splitlines()):
+                logger.warning("%s: %s", path, line)
+
+
 def _by_opencv(path: Path) -> np.ndarray:
     """Any compression; turned upright by itself."""
     try:
@@ -142,6 +169,8 @@ def _by_tifffile(path: Path, tags: ImageFileDirectory_v2, planar: bool) -> np.nd
 
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
+        if math.prod(page.chunked) != len(page.dataoffsets):
+            raise ValueError("some of its samples are missing")  # which would be read as black
         try:
             samples = page.asarray()
         except ValueError as error:

@@ -134,3 +134,16 @@ def test_a_truncated_file_is_not_completed_behind_our_back(tmp_path):
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-300])
     with pytest.raises(PictureError, match="damaged"):
         read_picture(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_that_is_too_wide_is_said_by_us(tmp_path, capfd):
+    with pytest.raises(PictureError, match=r"a\.jpg: JPEG has sides up to 65500 pixels, not 65501 x 1; take a PNG"):
+        write_picture(tmp_path / "a.jpg", np.zeros((1, 65501, 3), np.uint8))
+    Image.fromarray(RGB).save(tmp_path / "b.jpg")
+    data = bytearray((tmp_path / "b.jpg").read_bytes())
+    size = data.index(b"\xff\xc0") + 5
+    data[size : size + 4] = b"\xff\xff\0\x10"
+    (tmp_path / "b.jpg").write_bytes(data)
+    with pytest.raises(PictureError, match=r"b\.jpg: JPEG has sides up to 65500 pixels, not 16 x 65535"):
+        read_picture(tmp_path / "b.jpg")
+    assert capfd.readouterr() == ("", "")

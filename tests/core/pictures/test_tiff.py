@@ -1,5 +1,7 @@
 """TIFF of 16 bits and of floating-point numbers, as other programs write it."""
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
@@ -164,3 +166,29 @@ def test_libraries_print_nothing(tmp_path, capfd):
         with pytest.raises(PictureError, match=r"cut\.tif"):
             read_picture(tmp_path / "cut.tif")
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_libtiff_prints_gets_the_name_of_the_file(tmp_path, capfd, caplog):
+    Image.fromarray(RGB16.astype(np.uint8)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        start = file.pages[0].dataoffsets[0]  # type: ignore[union-attr]
+    data[start + 20 : start + 60] = bytes(range(200, 240))
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(PictureError, match=r"a\.tif: is damaged"):
+        read_picture(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages
+    assert all(line.startswith(f"{tmp_path / 'a.tif'}: ") for line in caplog.messages)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "b.tif")
+    read_picture(tmp_path / "b.tif")
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
+def test_samples_that_do_not_fit_the_tags_are_damage(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].tags[277].overwrite(4)  # type: ignore[union-attr]
+    with pytest.raises(PictureError, match=r"a\.tif: "):
+        read_picture(tmp_path / "a.tif")
