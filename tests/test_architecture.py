@@ -27,11 +27,12 @@ ROOMS = {
         "fidelity": {"pasting", "networks", "whole_files"},
         "detection": {"weights", "pictures", "facexlib_nets", "networks"},
         "pasting": {"weights", "pictures", "facexlib_nets", "networks"},
-        "weights": {"networks", "whole_files"},
+        "weights": {"networks", "forking", "whole_files"},
         "pictures": {"whole_files"},
         "migration": {"whole_files"},
         "facexlib_nets": set(),
         "networks": set(),
+        "forking": set(),
         "whole_files": set(),
     },
     "training": {

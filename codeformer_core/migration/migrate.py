@@ -51,6 +51,10 @@ def migrate_file(source: Path, target: Path, *, overwrite: bool = False, replace
         written = json.dumps(workflow.write(), indent=2, ensure_ascii=False)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(
+            f"{source}: is no workflow, its values are nested too deeply; save it in ComfyUI again"
+        ) from error
     with whole_file(target) as unfinished:
         unfinished.write_bytes(written.encode("utf-8", "backslashreplace") + b"\n")  # JSON escapes surrogates so
     counted = "1 node" if done == 1 else f"{done} nodes"

@@ -33,7 +33,10 @@ def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> 
     problems: list[str] = []
     seen: set[Path] = set()
     for name in inputs:
-        hits = _hits(Path(name), exclude)
+        try:
+            hits = _hits(Path(name), exclude)
+        except (ValueError, NotImplementedError) as error:
+            raise ValueError(f"{name}: is no file, folder or pattern ({error}); see pathlib's patterns") from error
         if not hits:
             suffixes = " ".join(sorted(PICTURE_SUFFIXES))
             problems.append(f"{name}: no picture there; give a file, a folder or a pattern with pictures ({suffixes})")

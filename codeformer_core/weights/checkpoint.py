@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..forking import survive_fork
 from ..networks.codeformer import CodeFormer
 from ..networks.config import CodeFormerConfig, VQConfig, codeformer_config, config_to_json, vq_config
 from ..networks.state_dicts import CheckpointError, check_whole, identify, unwrap
@@ -78,6 +79,7 @@ def load_vq_autoencoder(
 
 def for_inference(net: Net, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Net:
     """The network on a device, channels last (faster convolutions on CPUs and GPUs), fixed."""
+    survive_fork()
     net = net.to(device=device, dtype=dtype or torch.float32)
     net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return net.eval().requires_grad_(False)

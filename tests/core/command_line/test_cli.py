@@ -535,3 +535,54 @@ def test_a_fidelity_mask_of_any_size_holds_for_its_picture_and_a_change_of_it_do
     assert (code, err[-1]) == (0, "1 of 1 picture done, 1 face restored, in out")
     assert restore("in/face.png", "-o", "whole", "-w", "1")[0] == 0
     assert Path("out/face.png").read_bytes() == Path("whole/face.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "meta"], "--device 'meta' cannot be used"),
+        (["--device", "hpu"], "--device 'hpu' cannot be used"),
+        (["--device", "xla"], "--device 'xla' cannot be used"),
+        (["--device", "vulkan"], "--device 'vulkan' cannot be used"),
+        (["--device", "cuda:99"], "--device 'cuda:99' cannot be used"),
+        (["--device", ""], "--device '' cannot be used"),
+        (["--detect-size", "1000000"], "short_side is 1000000, expected None or 32 to 4096 pixels"),
+        (["--model", "~nosuchuser/x"], "~nosuchuser/x: no such model"),
+        (["--detector", ""], "the name is empty"),
+        (["--parser", "in"], "in: is a folder or a device"),
+        (["--parser", "/dev/zero"], "/dev/zero: is a folder or a device"),
+        (["--mask", "pipe.png"], "pipe.png: is no ordinary file"),
+    ],
+)
+def test_odd_values_get_one_line(codeformer, model, arguments, said):
+    os.mkfifo("pipe.png")
+    given = ["restore", "in/plain.png", "-q", "-o", "out", "--model", str(model), *arguments]
+    try:
+        code, _, err = codeformer(*given)
+    except SystemExit as exit:  # argparse's
+        assert (exit.code, said) == (2, "the name is empty")
+        return
+    assert code == 2
+    (line,) = err
+    assert said in line
+
+
+@pytest.mark.parametrize("command", ["restore", "degrade"])
+def test_pipes_and_devices_are_not_waited_for(codeformer, model, command):
+    os.mkfifo("pipe.png")
+    for name in ("pipe.png", "/dev/zero"):
+        code, _, err = codeformer(
+            command, name, "-o", "out", *(["--model", str(model)] if command == "restore" else [])
+        )
+        assert code == 2
+        assert any(f"{name}: is no ordinary file" in line for line in err)
+
+
+def test_too_little_memory_is_one_line(codeformer, monkeypatch, model):
+    def full(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+    monkeypatch.setattr(FaceRestorer, "as_aligned", full)
+    code, _, err = codeformer("restore", "in/plain.png", "-o", "out", "--aligned", "--model", str(model))
+    assert code == 2
+    assert any("out of memory; give smaller pictures" in line for line in err)

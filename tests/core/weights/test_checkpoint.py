@@ -1,3 +1,4 @@
+import os
 import pickle
 import zipfile
 
@@ -196,7 +197,7 @@ def test_convert_keeps_values_and_metadata(tiny_net, saved, tmp_path):
     assert load_codeformer(tmp_path / "c.safetensors").config == tiny_net.config
 
 
-@pytest.mark.parametrize("config", ["[1]", "{", '{"vq": 5}', '{"n_heads": "x"}', '{"n_heads": 3}'])
+@pytest.mark.parametrize("config", ["[1]", "[" * 100_000, "{", '{"vq": 5}', '{"n_heads": "x"}', '{"n_heads": 3}'])
 def test_a_config_that_makes_no_sense_is_one_error(tiny_net, tmp_path, config):
     save_file(dict(tiny_net.state_dict()), tmp_path / "x.safetensors", {"codeformer_config": config})
     for use in (load_codeformer, checkpoint_info, load_vq_autoencoder):
@@ -236,3 +237,78 @@ def test_from_state_dict_shares_the_tensors(tiny_net):
     state = tiny_net.state_dict()
     net = CodeFormer.from_state_dict(state)
     assert net.position_emb.data_ptr() == state["position_emb"].data_ptr()
+
+
+CLAIMS = {
+    "expanded": (torch.zeros(1).expand(10**6, 10**5), r"is \(1000000, 100000\) of 4 bytes repeated"),
+    "sparse": (torch.eye(3).to_sparse(), "is a sparse_coo tensor"),
+    "compressed rows": (torch.eye(3).to_sparse_csr(), "is a sparse_csr tensor"),
+    "meta": (torch.zeros(10**6, 10**6, device="meta"), "holds no values"),
+    "quantized": (torch.quantize_per_tensor(torch.zeros(4), 0.1, 0, torch.qint8), "is a quantized tensor"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_tensor_that_claims_more_than_it_holds_is_refused_before_it_takes_memory(tmp_path, claim):
+    tensor, said = CLAIMS[claim]
+    torch.save({"w": tensor}, tmp_path / "x.pth")
+    for use in (checkpoint_info, lambda path: convert(path, tmp_path / "out.safetensors")):
+        with pytest.raises(CheckpointError, match=f"x.pth: w {said}"):
+            use(tmp_path / "x.pth")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_many_tensors_of_one_storage_are_refused_and_a_few_are_not(tmp_path):
+    shared = torch.zeros(1000)
+    torch.save({f"t{i}": shared for i in range(100)}, tmp_path / "many.pth")
+    with pytest.raises(CheckpointError, match="100 tensors claim 400000 bytes and share 4000"):
+        read_state_dict(tmp_path / "many.pth")
+    torch.save({"a": shared, "tied": shared}, tmp_path / "tied.pth")
+    assert len(read_state_dict(tmp_path / "tied.pth")[0]) == 2
+
+
+def test_a_checkpoint_that_holds_itself_and_a_compressed_one(tmp_path):
+    endless: dict = {}
+    endless["params"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
+    with pytest.raises(CheckpointError, match=r"endless.pth: holds no named tensors"):
+        read_state_dict(tmp_path / "endless.pth")
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x/data.pkl", b"\0" * 10**6)
+    with pytest.raises(CheckpointError, match=r"bomb.pth: its records are compressed"):
+        read_state_dict(tmp_path / "bomb.pth")
+
+
+def test_a_legacy_file_cut_short(tiny_net, tmp_path):
+    torch.save(tiny_net.state_dict(), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "x.pth").read_bytes()
+    for keep in (20, 100, 5000, len(data) // 2, len(data) - 3):
+        (tmp_path / "x.pth").write_bytes(data[:keep])
+        with pytest.raises(CheckpointError, match=r"x.pth: .*fetch it again"):
+            read_state_dict(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "said"),
+    [
+        ("position_emb", torch.zeros(5), r"position_emb is \(5,\), expected \(codes, channels\)"),
+        ("encoder.blocks.0.weight", torch.zeros(()), "told"),
+        ("encoder.blocks.0.weight", torch.zeros(0, 3, 3, 3), "told"),
+        ("ft_layers.999999999.linear1.weight", torch.zeros(1), "layers 0 to 999999999"),
+        ("fuse_convs_dict.x.scale", torch.zeros(1), "do not fit together"),
+        ("encoder.blocks.1.99.norm1.weight", torch.zeros(1), "not a whole"),
+        ("quantize.embedding.weight", torch.zeros(4), "told"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_one_error(tiny_net, tmp_path, name, tensor, said):
+    save_file({**tiny_net.state_dict(), name: tensor}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=rf"x.safetensors: .*{said}"):
+        load_codeformer(tmp_path / "x.safetensors")
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path in (tmp_path, tmp_path / "pipe.pth", "/dev/zero"):
+        with pytest.raises(CheckpointError, match="is a folder or a device, not a file"):
+            read_state_dict(path)
