@@ -18,7 +18,7 @@ def read(name: str) -> np.ndarray:
 
 def jpeg(image: np.ndarray) -> np.ndarray:
     _, data = cv2.imencode(".jpg", image * 255, [cv2.IMWRITE_JPEG_QUALITY, 10])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)).astype(np.float32) / 255
 
 
 def larger(image: np.ndarray, scale: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def without_middle(image: np.ndarray) -> np.ndarray:
 
 
 EDITS = {
-    "graded": lambda image: np.clip(image * np.float32([1.3, 1, 0.6]), 0, 1),
+    "graded": lambda image: np.clip(image * np.array([1.3, 1, 0.6], np.float32), 0, 1),
     "gamma": lambda image: image**2.2,
     "darker": lambda image: image * 0.3,
     "contrast": lambda image: np.clip((image - 0.5) * 2 + 0.5, 0, 1),
