@@ -33,7 +33,7 @@ def test_a_number_is_dark_on_a_bright_plate_inside_every_picture(shade, middle, 
     assert min(left, top) >= 0
     assert max(right, bottom) <= 200
     plate = canvas[top + 1 : bottom, left + 1 : right]
-    assert (plate[[0, -1]] == run("draw").BOX).all()  # a margin without strokes: nothing is cut off
+    assert plate[[0, -1]].max(-1).min() > 150  # a margin without strokes: nothing is cut off
     dark = (plate.max(-1) < 80).sum()
     assert 30 < dark < plate[..., 0].size / 2
 

@@ -1,7 +1,6 @@
 """Faces know the picture that they were found in, whatever was done to it since."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +18,7 @@ def read(name: str) -> np.ndarray:
 
 def jpeg(image: np.ndarray) -> np.ndarray:
     _, data = cv2.imencode(".jpg", image * 255, [cv2.IMWRITE_JPEG_QUALITY, 10])
-    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return decoded.astype(np.float32) / 255
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)).astype(np.float32) / 255
 
 
 def larger(image: np.ndarray, scale: int) -> np.ndarray:
