@@ -244,7 +244,7 @@ MINI = TrainConfig(
     balance=True,
     gates=(
         Gate(stage=1, step=7_000, scalar="val/PSNR without codebook", limit=28.0),
-        Gate(stage=1, step=7_000, scalar="val/grid", limit=2.0, at_most=True),
+        Gate(stage=1, step=7_000, scalar="val/grid", limit=2.0, at_most=True),  # times that of the clean faces
         Gate(stage=1, step=24_000, scalar="val/PSNR", limit=26.35),  # this and the next two: version 3's, or better
         Gate(stage=1, step=24_000, scalar="val/PD", limit=0.100, at_most=True),
         Gate(stage=1, step=24_000, scalar="val/tone", limit=2.5, at_most=True),

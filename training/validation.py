@@ -41,13 +41,14 @@ class Validation:
     @torch.inference_mode()
     def _rebuilt(self, net: VQAutoEncoder) -> dict[str, float]:
         values: dict[str, list[Tensor]] = {}
-        codes, rebuilt = [], []
+        codes, rebuilt, given = [], [], []
         for start in range(0, len(self.paths), 4):
             clean = self._faces(self.paths[start : start + 4])
             z, _ = net.encoder(clean)
             codes.append(net.quantize.nearest(z))
             outputs = {"": net.generator(net.quantize.look_up(codes[-1])), " without codebook": net.generator(z)}
             rebuilt.append(outputs[""])
+            given.append(clean)
             for suffix, output in outputs.items():
                 for name in METRICS if not suffix else ("PSNR",):
                     measured = self.metrics[name](to_unit(output), to_unit(clean))
@@ -55,7 +56,9 @@ class Validation:
         means = {f"val/{name}": float(torch.cat(some).mean()) for name, some in values.items()}
         used = torch.cat(codes).unique().numel() / net.config.codebook_size
         means["val/codes used"] = used
-        means["val/grid"] = grid_strength(torch.cat(rebuilt), max(net.config.patch, 4))
+        # Faces that were JPEGs have something of a grid themselves.
+        period = max(net.config.patch, 4)
+        means["val/grid"] = grid_strength(torch.cat(rebuilt), period) / grid_strength(torch.cat(given), period)
         return means
 
     def _restored(self, net: CodeFormer, teacher: VQAutoEncoder | None) -> dict[str, float]:
