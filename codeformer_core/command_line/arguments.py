@@ -144,7 +144,12 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
 
     machine = restore.add_argument_group("machine and downloads")
     add = machine.add_argument
-    add("--device", metavar="DEV", help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)")
+    add(
+        "--device",
+        type=_name,
+        metavar="DEV",
+        help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)",
+    )
     add("--dtype", default="float32", choices=("float32", "bfloat16", "float16"),
         help="of the restoring network (default float32)")  # fmt: skip
     add("--batch-size", type=int, default=4, metavar="N", help="faces at once through the network (default 4)")

@@ -174,7 +174,7 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
         torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(f"--device {device!r} cannot be used: {reason}; leave it out, or give cpu") from error
+        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
     search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
     net = load_codeformer(path, device=device, dtype=getattr(torch, args.dtype))
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)

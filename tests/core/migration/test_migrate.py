@@ -695,6 +695,7 @@ DAMAGED = {
     "a node without a type": '{"nodes": [{"id": 1}]}',
     "a node twice": '{"nodes": [{"id": 1, "type": "A"}, {"id": 1, "type": "A"}]}',
     "half a link": '{"nodes": [], "links": [[1, 2]]}',
+    "deep values": '{"nodes": [], "extra": ' + "[" * 5000 + "]" * 5000 + "}",
 }
 
 
