@@ -44,7 +44,7 @@ class CodeFormerFidelitySweep(io.ComfyNode):
                     tooltip="What takes the weights in turn: the fidelity, the factor of a scale of CFT, the fidelity "
                     "of a region, or a limit of the automatic fidelity. All else stays as cft_weights have it.",
                 ),
-                widgets.fidelity("What is not swept has this, unless cft_weights bring a base."),
+                widgets.fidelity("What is not swept has this, unless cft_weights bring a base.", 0.7, True),
             ],
             outputs=[
                 io.Image.Output("pictures", display_name="pictures", tooltip="The whole picture at each w."),

@@ -20,9 +20,10 @@ def fidelity(
     tooltip: str = "The paper's w. 0: the cleanest face, whose likeness may drift. 1: closest to the input, its faults "
     "included. 0.5 to 0.8 suits most pictures, 0 to 0.3 very bad ones.",
     default: float = 0.7,
+    optional: bool = False,
 ) -> io.Float.Input:
     """The paper's w."""
-    return io.Float.Input("fidelity", default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip)
+    return io.Float.Input("fidelity", default=default, min=0.0, max=1.0, step=0.05, optional=optional, tooltip=tooltip)
 
 
 def fraction(name: str, default: float, tooltip: str) -> io.Float.Input:

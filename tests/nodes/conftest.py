@@ -7,8 +7,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+
+from codeformer_core.models import Usage
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,3 +81,52 @@ def run(monkeypatch, tmp_path) -> Iterator[Any]:
     yield lambda name: import_module(f"pack.nodes.run.{name}")
     for name in [name for name in sys.modules if name.startswith("pack")]:
         del sys.modules[name]
+
+
+SETTINGS = {"faces": "all", "fidelity": 0.5, "strength": 1.0, "upscale": 1, "feather": 0.05}
+SETTINGS |= {"colour_match": "none", "large_faces": "keep_detail", "weights": None}
+
+
+class FixedFaces:
+    """A detector that finds the same faces in every picture, and counts the pictures."""
+
+    def __init__(self, *faces):
+        self.faces, self.searched = list(faces), 0
+
+    def detect(self, images, config=None):
+        self.searched += len(images)
+        return [list(self.faces) for _ in images]
+
+
+@pytest.fixture
+def image(rng):
+    return torch.from_numpy(rng.random((1, 120, 160, 3), np.float32) * 0.5 + 0.25)
+
+
+@pytest.fixture
+def nodes(run, tiny_net, face_at, monkeypatch):
+    """`nodes.restore(image, ...)` with a small network of random weights; the calls of its two halves are counted."""
+    loaded, remembered, report = run("loaded"), run("remembered"), run("report")
+    calls = {"predict": 0, "decode": 0}
+
+    def count(name, own):
+        def counted(*args):
+            calls[name] += 1
+            return own(*args)
+
+        monkeypatch.setattr(tiny_net, own.__name__, counted)
+
+    count("predict", tiny_net.predict_codes)
+    count("decode", tiny_net.decode)
+    patcher = loaded.ModelPatcher(tiny_net, torch.device("cpu"), torch.device("cpu"))
+    detector = FixedFaces(face_at(50, 50, 60), face_at(110, 60, 50))
+    kept = remembered.Remembered(16)
+
+    def restore(image, mask=None, upscale_model=None, **changed):
+        said = report.Report()
+        whole = loaded.LoadedDetector(detector=detector, config=None, patcher=None, parser=None, found=kept)
+        *done, _ = run("restore").restore_batch(image, mask, model, whole, upscale_model, said, **SETTINGS | changed)
+        return *done, said.text
+
+    model = loaded.LoadedModel(patcher=patcher, usage=Usage())
+    return SimpleNamespace(restore=restore, calls=calls, detector=detector, model=model)

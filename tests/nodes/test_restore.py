@@ -1,60 +1,7 @@
 """Batches through the pipeline: what is done, what is said of it, and what is not done twice."""
 
-from types import SimpleNamespace
-
 import numpy as np
-import pytest
 import torch
-
-from codeformer_core.models import Usage
-
-SETTINGS = {"faces": "all", "fidelity": 0.5, "strength": 1.0, "upscale": 1, "feather": 0.05}
-SETTINGS |= {"colour_match": "none", "large_faces": "keep_detail"}
-
-
-class FixedFaces:
-    """A detector that finds the same faces in every picture, and counts the pictures."""
-
-    def __init__(self, *faces):
-        self.faces, self.searched = list(faces), 0
-
-    def detect(self, images, config=None):
-        self.searched += len(images)
-        return [list(self.faces) for _ in images]
-
-
-@pytest.fixture
-def image(rng):
-    return torch.from_numpy(rng.random((1, 120, 160, 3), np.float32) * 0.5 + 0.25)
-
-
-@pytest.fixture
-def nodes(run, tiny_net, face_at, monkeypatch):
-    """`nodes.restore(image, ...)` with a small network of random weights; the calls of its two halves are counted."""
-    loaded, remembered, report = run("loaded"), run("remembered"), run("report")
-    calls = {"predict": 0, "decode": 0}
-
-    def count(name, own):
-        def counted(*args):
-            calls[name] += 1
-            return own(*args)
-
-        monkeypatch.setattr(tiny_net, own.__name__, counted)
-
-    count("predict", tiny_net.predict_codes)
-    count("decode", tiny_net.decode)
-    patcher = loaded.ModelPatcher(tiny_net, torch.device("cpu"), torch.device("cpu"))
-    detector = FixedFaces(face_at(50, 50, 60), face_at(110, 60, 50))
-    kept = remembered.Remembered(16)
-
-    def restore(image, mask=None, upscale_model=None, **changed):
-        said = report.Report()
-        whole = loaded.LoadedDetector(detector=detector, config=None, patcher=None, parser=None, found=kept)
-        done = run("restore").restore_batch(image, mask, model, whole, upscale_model, said, **SETTINGS | changed)
-        return *done, said.text
-
-    model = loaded.LoadedModel(patcher=patcher, usage=Usage())
-    return SimpleNamespace(restore=restore, calls=calls, detector=detector, model=model)
 
 
 def test_another_fidelity_repeats_neither_detection_nor_prediction(nodes, image):
@@ -109,7 +56,7 @@ def test_strength_blends_and_the_mask_says_so(nodes, image):
 
 def test_switched_off_gives_the_image_itself(run, image):
     said = run("report").Report()
-    restored, changed, faces, count = run("restore").leave_batch(image, said)
+    restored, changed, faces, count, _ = run("restore").leave_batch(image, said)
     assert restored is image
     assert changed.shape == image.shape[:3]
     assert (changed.any(), faces.count, count) == (False, 0, 0)
