@@ -1,15 +1,12 @@
-"""The pictures of the help pages, made by the bundled model: `python docs/help_pictures.py`, after it has changed."""
+"""The pictures of the help pages, made by the bundled model: `python -m bench.help_pictures`, after it has changed."""
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from codeformer_core import (  # noqa: E402  # noqa: E402
+from codeformer_core import (
     FaceRestorer,
     FidelityPlan,
     RestoreConfig,
@@ -18,23 +15,26 @@ from codeformer_core import (  # noqa: E402  # noqa: E402
     read_picture,
     write_picture,
 )
-from codeformer_core.fidelity.plan import REGIONS, AutoFidelity  # noqa: E402
-from codeformer_core.fidelity.regions import regions_of_landmarks  # noqa: E402
-from codeformer_core.inspection import inspect_face, mix_codes  # noqa: E402
-from codeformer_core.models import BUNDLED, USAGE  # noqa: E402
-from codeformer_core.pasting.alignment import template  # noqa: E402
-from codeformer_core.pictures.arrays import from_network, to_network  # noqa: E402
-from codeformer_core.pictures.degradation import LEVELS, degradation_rng, degrade, sample_degradation  # noqa: E402
+from codeformer_core.fidelity.plan import REGIONS, AutoFidelity
+from codeformer_core.fidelity.regions import regions_of_landmarks
+from codeformer_core.inspection import inspect_face, mix_codes
+from codeformer_core.models import BUNDLED, USAGE
+from codeformer_core.pasting.alignment import template
+from codeformer_core.pictures.arrays import from_network, to_network
+from codeformer_core.pictures.degradation import LEVELS, Degradation, degradation_rng, degrade, sample_degradation
+from codeformer_core.restorer import AlignedFace, Weighting
 
+ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "web" / "docs" / "images"
 ASSETS = ROOT / "workflows" / "assets"
 SIDE = 220  # px of a face in a picture
 usage = USAGE["mini"]
 config = RestoreConfig(calibration=usage.calibration, colour_match=usage.colour_match)
-restorer = FaceRestorer(load_codeformer(BUNDLED), load_detector(), config)
+net = load_codeformer(BUNDLED)
+restorer = FaceRestorer(net, load_detector(), config)
 
 
-def face_of(name: str, number: int = 0, level: str | None = None, seed: int = 3):
+def face_of(name: str, number: int = 0, level: str | None = None, seed: int = 3) -> AlignedFace:
     """An aligned face of a picture, clean or degraded."""
     picture = read_picture(ASSETS / name).rgb
     face = restorer.align(picture, restorer.detect(picture)[0])[number]
@@ -44,11 +44,11 @@ def face_of(name: str, number: int = 0, level: str | None = None, seed: int = 3)
     return restorer.as_aligned(lq)
 
 
-def _drawn(level: str, size: int, seed: int):
+def _drawn(level: str, size: int, seed: int) -> Degradation:
     return sample_degradation(LEVELS[level].scaled(size), degradation_rng(seed))
 
 
-def restored(face, w):
+def restored(face: AlignedFace, w: Weighting) -> Any:
     """The face at a weight, with the weights that were in force."""
     (done,) = restorer.restore_at([w], [face])[0]
     return done
@@ -59,7 +59,7 @@ def heat(values: np.ndarray) -> np.ndarray:
     return cv2.applyColorMap((values * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1] / np.float32(255)
 
 
-def strip(name: str, tiles: dict[str, np.ndarray]) -> None:
+def strip(name: str, tiles: dict[str, Any]) -> None:
     """Titled pictures (h, w, 3) in [0, 1] side by side, as a JPEG of the help pages."""
     drawn = []
     for title, tile in tiles.items():
@@ -74,7 +74,7 @@ def strip(name: str, tiles: dict[str, np.ndarray]) -> None:
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     lq = face_of("astronaut.jpg", level="mild")
-    sizes = restorer.net.config.cft_sizes if restorer.net else ()
+    sizes = net.config.cft_sizes
     alone = {f"{n} px alone": FidelityPlan(base=1.0, scales={m: float(m == n) for m in sizes}) for n in sizes}
     plans = {"w = 0": 0.0, **alone, "all, w = 1": 1.0}
     strip("scales", {"input": lq.crop} | {title: restored(lq, plan).restored for title, plan in plans.items()})
@@ -106,13 +106,13 @@ def main() -> None:
     strip("schedule", {"input": lq.crop} | {title: restored(lq, w).restored for title, w in frames.items()})
 
     bad, clean = face_of("group.jpg", 0, "medium", 5), face_of("group.jpg", 0)
-    seen = inspect_face(restorer.net, bad.crop, clean.crop)
+    seen = inspect_face(net, bad.crop, clean.crop)
     tiles = {"input": bad.crop, "confidence": heat(seen.confidence), "w = 0": seen.restored}
     tiles |= {"nearest neighbours": seen.from_nearest, "Code GT": seen.from_clean}
     strip("inspect", tiles | {f"CFT at {n} px": heat((seen.changes[n] / 0.15).clip(0, 1)) for n in sizes[:2]})
 
-    predictions = [restorer.net.predict_codes(to_network(face.crop[None])) for face in (bad, clean)]
-    mixed = from_network(restorer.net.decode(mix_codes(*predictions), 0.0))[0]
+    predictions = [net.predict_codes(to_network(face.crop[None])) for face in (bad, clean)]
+    mixed = from_network(net.decode(mix_codes(predictions[0], predictions[1]), 0.0))[0]
     strip("mixed", {"crops": bad.crop, "its codes": seen.restored, "others": clean.crop, "the surer codes": mixed})
 
 
