@@ -25,6 +25,13 @@ NODES = {
     "CodeFormerFacesToSegs",
     "CodeFormerSegsToFaces",
     "CodeFormerDegrade",
+    "CodeFormerCFTWeights",
+    "CodeFormerRegionWeights",
+    "CodeFormerFaceWeights",
+    "CodeFormerAutoFidelity",
+    "CodeFormerWeightSchedule",
+    "CodeFormerInspect",
+    "CodeFormerMixCodes",
 }
 RESTORE = {
     "fidelity": 0.5,
@@ -376,3 +383,44 @@ def test_segs_of_a_batch_are_a_list_and_pair_up_again(comfy):
     crops = {"class_type": "CodeFormerCropFaces", "inputs": {"image": ["7", 0], "faces": ["4", 0], "size": 64}}
     prompt = {"1": LOAD, "7": two, "2": faces, "3": segs, "4": back, "5": crops, "6": save(["5", 0])}
     assert len(comfy.run(prompt)["6"]) == 2 * FACES
+
+
+CFT_WEIGHTS = {f"scale_{size}": 1.0 for size in (32, 64, 128, 256)} | {"outside": 0.0, "mask_space": "picture"}
+REGIONS = dict.fromkeys(("eyes", "brows", "nose", "mouth", "skin", "hair", "rest"), -1.0)
+
+
+def test_weights_are_chained_into_the_restorer_and_constant_ones_are_the_fidelity(comfy):
+    faces = {"by": "order", "list": "0.3", "small": 48, "small_fidelity": 0.2, "large": 256, "large_fidelity": 0.9}
+    prompt = {
+        "1": LOAD,
+        "2": {"class_type": "CodeFormerCFTWeights", "inputs": {"fidelity": 0.3, **CFT_WEIGHTS}},
+        "3": {"class_type": "CodeFormerRegionWeights", "inputs": {"weights": ["2", 0], **REGIONS, "eyes": 0.3}},
+        "4": {"class_type": "CodeFormerFaceWeights", "inputs": {"weights": ["3", 0], **faces}},
+        "5": {"class_type": "CodeFormerWeightSchedule", "inputs": {"weights": ["4", 0], "keys": "0: 0.3"}},
+        "6": {"class_type": "CodeFormerAutoFidelity", "inputs": {"weights": ["5", 0], "lowest": 0.0, "highest": 1.0}},
+        "7": restore(["1", 0], fidelity=0.9, weights=["6", 0]),
+        "8": save(["7", 0]),
+        "9": restore(["1", 0], fidelity=0.3),
+        "10": save(["9", 0]),
+        "11": {"class_type": "CodeFormerRegionWeights", "inputs": {**REGIONS, "eyes": 1.0}},
+        "12": restore(["1", 0], fidelity=0.3, weights=["11", 0]),
+        "13": save(["12", 0]),
+    }
+    pictures = comfy.run(prompt)
+    (by_weights,), (plain,), (eyes,) = pictures["8"], pictures["10"], pictures["13"]
+    assert np.abs(by_weights.astype(int) - plain).max() <= 1
+    assert np.abs(eyes.astype(int) - plain).max() > 4
+
+
+def test_restorers_say_and_show_the_weights_in_force(comfy):
+    prompt = {
+        "1": LOAD,
+        "2": {"class_type": "CodeFormerAutoFidelity", "inputs": {"image": ["1", 0], "lowest": 0.2, "highest": 1.0}},
+        "3": restore(["1", 0], weights=["2", 0]),
+        "4": save(["3", 0]),
+    }
+    outputs = comfy.wait(comfy.queue(prompt))
+    for node in ("2", "3"):
+        assert len(outputs[node]["images"]) == 1
+        assert "face 0: w " in outputs[node]["text"][0]
+        assert "automatic: severity" in outputs[node]["text"][0]
