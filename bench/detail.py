@@ -16,9 +16,9 @@ from codeformer_core.pictures.degradation import LEVELS, degradation_rng, degrad
 from codeformer_core.pictures.formats import PICTURE_SUFFIXES
 from training.evaluation.metrics import bundled_metrics
 
-SIZES = (0.5, 0.64, 0.75, 0.88, 1.02, 1.19, 1.59, 2.03)  # of a face, times the network's crop
+SIZES = (0.64, 0.88, 1.02, 1.19, 1.59, 2.03)  # of a face, times the network's crop
 DEGRADED_SIZES = (0.75, 1.0, 1.6)
-GRAINS = (0, 3, 5, 10)  # standard deviation, of white = 255
+GRAINS = (0, 5, 10)  # standard deviation, of white = 255
 LEAST = 480  # px: smaller faces of the folder are left out
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     """Print a row for each kind of picture and size of its face."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("faces", type=Path, help="a folder of clean aligned faces")
-    parser.add_argument("--number", type=int, default=8, help="of faces, spread over the folder (default 8)")
+    parser.add_argument("--number", type=int, default=6, help="of faces, spread over the folder (default 6)")
     parser.add_argument("--model", default="mini")
     parser.add_argument("-w", type=float, help="fidelity (default: the model's own)")
     args = parser.parse_args()

@@ -42,4 +42,4 @@ def give_back_detail(
 
 
 def _energy(x: np.ndarray) -> np.ndarray:
-    return np.square(x).sum(-1)
+    return np.einsum("hwc,hwc->hw", x, x)
