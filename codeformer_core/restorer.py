@@ -19,6 +19,7 @@ from .networks.cft import CFTWeights
 from .networks.codeformer import CodeFormer, CodePrediction
 from .pasting.alignment import affine_scale, crop_face, estimate_affine, inside_picture, resized_affine, template
 from .pasting.colour import ColourMatch, is_grey, match_colour, to_grey
+from .pasting.fine_detail import fine_share, give_back_detail
 from .pasting.masks import border_mask, square_mask
 from .pasting.parsing import FaceParser
 from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
@@ -357,7 +358,9 @@ class FaceRestorer:
         }
 
     def _match_colours(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
-        restored = match_colour(restored, face.crop, self.config.colour_match, face.inside)
+        return self._keep_grey(face, match_colour(restored, face.crop, self.config.colour_match, face.inside))
+
+    def _keep_grey(self, face: AlignedFace, restored: np.ndarray) -> np.ndarray:
         return to_grey(restored) if self.config.keep_grey and is_grey(face.crop, face.inside) else restored
 
     def paste(
@@ -368,9 +371,38 @@ class FaceRestorer:
         limit: np.ndarray | None = None,
         tick: Callable[[], None] | None = None,
     ) -> np.ndarray:
-        """The picture, times `upscale`, with those faces that are restored (see `paste_faces`)."""
+        """The picture, times `upscale`, with those faces that are restored (see `paste_faces`).
+
+        Large clean faces get their own pores and grain back (`with_own_detail`), but not on another `background`, which
+        has its own grain or none.
+        """
+        if background is None:
+            faces = self.with_own_detail(faces)
         upscale, patches = self.config.upscale, self._patches(faces)
         return paste_faces(image, patches, upscale=upscale, background=background, limit=limit, tick=tick)
+
+    def with_own_detail(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
+        """The faces with their crops' finest octave in `restored`, as far as they are clean and w asks for the input.
+
+        Small faces, bad ones, those of `as_aligned`, which have no surroundings to match, and those that were restored
+        elsewhere or with `CFTWeights`, whose w is not known, stay as they are.
+        """
+        if self.config.large_faces != "keep_detail":
+            return list(faces)
+        return [self._with_own_detail(face) for face in faces]
+
+    def _with_own_detail(self, face: AlignedFace) -> AlignedFace:
+        if face.restored is None or face.weights is None or face.given:
+            return face
+        share = fine_share(face.affine) * face.weights.map(self.face_size)
+        if not share.any():
+            return face
+        quality = face.weights.quality or face_quality(face.crop, face.inside, face.face.size, face.mean_confidence)
+        share *= self.config.calibration.cleanness(quality)
+        if not share.any():
+            return face
+        restored = give_back_detail(face.restored, face.crop, face.affine, face.inside, share)
+        return replace(face, restored=self._keep_grey(face, restored))
 
     def changed(
         self, image_size: tuple[int, int], faces: Sequence[AlignedFace], limit: np.ndarray | None = None

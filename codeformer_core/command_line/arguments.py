@@ -109,8 +109,8 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--order", default="size", choices=("size", "left_to_right", "top_to_bottom", "score", "centre"),
         help="of the faces in the report, the crops and for --max-faces (default size)")  # fmt: skip
     add("--large-faces", default="keep_detail", choices=("keep_detail", "replace", "skip"),
-        help="faces larger than the network's crop: keep the picture's own fine detail (default), replace it too, "
-        "or skip")  # fmt: skip
+        help="faces larger than the network's crop: keep the picture's own fine detail (default), and clean ones their "
+        "pores and grain, replace it too, or skip")  # fmt: skip
 
     fidelity = restore.add_argument_group("fidelity by place, region and face")
     add = fidelity.add_argument

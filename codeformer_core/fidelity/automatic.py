@@ -11,6 +11,7 @@ from .plan import AutoFidelity
 SIDE = 256  # px: crops are judged at this side, whatever the network's is
 TEXTURE = 2.0  # of white = 255: the standard deviation that clean skin's own texture stays below
 FACE_SHARE = 0.6  # of a crop's side that a face's box takes on the FFHQ template
+CLEAN, BAD = 0.25, 0.75  # severities: up to one a face's fine detail is its own, from the other it is only damage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class Calibration:
     def severity(self, quality: FaceQuality) -> float:
         """How bad a face is: 0 clean, 1 heavily degraded; may be less or more."""
         return float(np.dot(self.slopes, astuple(quality)) + self.offset)
+
+    def cleanness(self, quality: FaceQuality) -> float:
+        """How far a face's finest detail is worth keeping: 1 for clean faces, falling to 0 for bad ones."""
+        return float(np.clip((BAD - self.severity(quality)) / (BAD - CLEAN), 0, 1))
 
     def weight(self, quality: FaceQuality, limits: AutoFidelity) -> float:
         """The automatic fidelity of a face, inside the limits."""

@@ -11,6 +11,7 @@ import torch
 
 from codeformer_core.detection.faces import Face, FaceSelection
 from codeformer_core.networks.cft import CFTWeights
+from codeformer_core.pictures.degradation import Degradation, degrade
 from codeformer_core.restorer import FaceRestorer, RestoreConfig
 
 
@@ -467,6 +468,86 @@ def test_a_large_face_can_be_replaced_without_its_own_detail(identity_net, face_
         for how in ("keep_detail", "replace")
     )
     assert replaced.std() < 1e-3 < 0.05 < kept.std()
+
+
+class Smoothing:
+    """What a network does that takes the grain out: put between for `IdentityNet.change`."""
+
+    def __call__(self, faces: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(faces, 5, 1, 2, count_include_pad=False)
+
+
+def grain(picture: np.ndarray) -> float:
+    """The energy of what is finest in the middle of the portrait."""
+    face = picture[80:160, 180:260].astype(np.float32)
+    face /= 1 if picture.dtype.kind == "f" else np.iinfo(picture.dtype).max
+    return float(np.square(face - cv2.GaussianBlur(face, (0, 0), 1)).mean())
+
+
+def pasted_smooth(identity_net, face, picture, *, level=None, **config) -> tuple[float, np.ndarray]:
+    """The grain that a smoothed face keeps, out/in, and its picture."""
+    identity_net.change = Smoothing()
+    if level is not None:
+        picture = degrade(picture, level)
+    result = build(identity_net, FixedFaces(face), RestoreConfig(**config))(picture).image
+    return grain(result) / grain(picture), result
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_clean_large_face_keeps_its_grain(photo, identity_net, face_at, rng, dtype):
+    grainy = np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255)
+    picture = (grainy / 255).astype(np.float32)
+    picture = picture if dtype == np.float32 else (picture * np.iinfo(dtype).max).round().astype(dtype)
+    kept, result = pasted_smooth(identity_net, face_at(222, 118, 140), picture, w=1.0)
+    pure, _ = pasted_smooth(identity_net, face_at(222, 118, 140), picture, w=0.0)
+    assert result.dtype == dtype
+    assert kept > 0.45 > 0.3 > pure
+
+
+def test_a_bad_face_gets_no_noise_and_no_blocks_back(photo, identity_net, face_at):
+    face = face_at(222, 118, 128)
+    bad = Degradation(sigma_x=3, sigma_y=3, downscale=4, noise=15, jpeg_quality=30)
+    pure, faithful = (pasted_smooth(identity_net, face, photo, level=bad, w=w)[1] for w in (0.0, 1.0))
+    np.testing.assert_array_equal(faithful, pure)
+
+
+def test_w_0_is_the_codebooks_alone_and_more_of_w_gives_more_back(photo, identity_net, face_at):
+    face = face_at(222, 118, 128)
+    kept = [pasted_smooth(identity_net, face, photo, w=w)[0] for w in (0.0, 0.25, 0.5, 1.0)]
+    assert kept == sorted(kept)
+    assert kept[-1] > 2 * kept[0]
+    identity_net.change = Smoothing()
+    restorer = build(identity_net, FixedFaces(face), RestoreConfig(w=0.0))
+    (pure,) = restorer.restore(restorer.align(photo, [face]))
+    assert restorer.with_own_detail([pure])[0] is pure
+
+
+def test_what_a_face_keeps_has_no_step_where_it_is_as_large_as_its_crop(photo, identity_net, face_at):
+    sides = np.arange(56, 150, 4)
+    given = []
+    identity_net.change = Smoothing()
+    for side in sides:
+        restorer = build(identity_net, FixedFaces(), RestoreConfig(w=1.0))
+        (face,) = restorer.restore(restorer.align(photo, [face_at(222, 118, side)]))
+        (own,) = restorer.with_own_detail([face])
+        given.append(float(np.abs(own.restored - face.restored).mean()))
+    assert given[0] == 0 < given[-1]
+    assert np.abs(np.diff(given)).max() < 0.3 * max(given)
+
+
+def test_nothing_is_given_back_where_nobody_knows_of_it(photo, identity_net, face_at):
+    """Not on aligned faces, not on other backgrounds, not on crops that came from elsewhere, not when replaced."""
+    identity_net.change = Smoothing()
+    restorer = build(identity_net, FixedFaces(), RestoreConfig(w=1.0))
+    (face,) = restorer.restore(restorer.align(photo, [face_at(222, 118, 128)]))
+    assert restorer.with_own_detail([face])[0] is not face
+    (aligned,) = restorer.restore([restorer.as_aligned(photo[54:182, 158:286])])
+    edited = dataclasses.replace(face, weights=None)
+    assert all(a is b for a, b in zip(restorer.with_own_detail([aligned, edited]), [aligned, edited], strict=True))
+    behind = restorer.paste(photo, [face], photo)
+    np.testing.assert_array_equal(behind, restorer.paste(photo, [edited]))
+    replacing = build(identity_net, FixedFaces(), RestoreConfig(w=1.0, large_faces="replace"))
+    assert replacing.with_own_detail([face])[0] is face
 
 
 def test_what_changed_is_where_and_how_far_a_face_was_pasted(photo, identity_net, face_at):
