@@ -45,9 +45,7 @@ class RestoreConfig:
     colour_match: ColourMatch = "none"
     keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
     feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
-    min_confidence: float = (
-        0.1  # mean of the codes' probabilities below which a face is doubted (see `restore`); 0: never
-    )
+    min_confidence: float = 0.1  # mean probability of the codes below which a face is doubted (see `restore`); 0: never
     batch_size: int = 4  # faces that go through the network together
 
     def __post_init__(self):
@@ -171,7 +169,7 @@ class FaceRestorer:
         """The faces of a picture as aligned crops; one whose landmarks cannot be aligned is left out, and warned of."""
         size = self.face_size
         aligned = []
-        for number, face in enumerate(faces):
+        for face in faces:
             try:
                 affine = estimate_affine(face.landmarks, size)
             except ValueError as error:
@@ -187,7 +185,7 @@ class FaceRestorer:
                     crop=crop,
                     inside=inside,
                     note=note,
-                    number=number,
+                    number=len(aligned),
                     image_size=image.shape[:2],
                 )
             )

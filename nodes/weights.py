@@ -121,7 +121,7 @@ class CodeFormerFaceWeights(io.ComfyNode):
                 widgets.weights_to_build_on(),
                 io.Combo.Input("by", options=FACES_BY, default="size", tooltip="By the list, or by the faces' size."),
                 io.String.Input(
-                    "list",
+                    "fidelities",
                     default="0.9, 0.4",
                     tooltip="By order: a weight for each face, the largest first. Faces beyond the list keep what "
                     "comes in; more weights than faces are not used.",
@@ -154,8 +154,8 @@ class CodeFormerAutoFidelity(io.ComfyNode):
             node_id="CodeFormerAutoFidelity",
             display_name="CodeFormer Automatic Fidelity",
             category=widgets.CATEGORY,
-            description="Choose each face's fidelity by how bad it is: its size, blur, noise, blocks, and how sure the "
-            "network is of it. With an image, the node shows what it would choose.",
+            description="Choose each face's fidelity by how bad it is: blurred, noisy, blocky, and, with the bundled "
+            "model, how sure the network is of it. With an image, the node shows what it would choose.",
             inputs=[
                 widgets.weights_to_build_on(),
                 io.Image.Input("image", optional=True, tooltip="To show what would be chosen; not needed for it."),

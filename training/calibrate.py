@@ -37,7 +37,7 @@ CLEAN = 0.9  # the least w of a clean face
 FLOOR = 0.01  # added to distances before their logarithm, about that of faces that look the same
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One degraded face."""
 
@@ -54,11 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", help="a CodeFormer checkpoint, or a name such as mini")
     parser.add_argument("--data", type=Path, required=True, help="clean aligned faces to fit to")
     parser.add_argument("--val", type=Path, required=True, help="others, for the table")
-    parser.add_argument("--limit", type=int, default=120, help="how many faces to fit to (default 120)")
+    parser.add_argument("--limit", type=int, default=120, help="at most so many faces to fit to (default 120)")
     parser.add_argument("--min-side", type=int, default=192, help="smaller faces are left out, px (default 192)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     try:
+        if args.limit < 1:
+            raise ValueError(f"--limit is 1 or more, got {args.limit}")
         net = load_codeformer(model_path(args.model))
         faces, others = (find_faces(folder, min_side=args.min_side) for folder in (args.data, args.val))
     except (ValueError, OSError) as error:

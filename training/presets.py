@@ -91,6 +91,10 @@ class Gate:
     limit: float
     at_most: bool = False
 
+    def __post_init__(self):
+        if self.stage not in (1, 2, 3) or self.step < 1:
+            raise ValueError(f"a gate is at a step of stage 1, 2 or 3, got step {self.step} of stage {self.stage}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +27,8 @@ class Validation:
 
     def __init__(self, folder: Path, size: int, device: torch.device):
         found = find_faces(folder, min_side=1)
-        self.paths = found[:: max(len(found) // FACES, 1)][:FACES]
+        spread = np.linspace(0, len(found) - 1, min(FACES, len(found))).round().astype(int)
+        self.paths = [found[i] for i in spread]
         self.size, self.device = size, device
         everything = bundled_metrics(device)
         self.metrics = {name: _measured_small(everything[name]) for name in METRICS}

@@ -36,9 +36,8 @@ class BatchConfig:
     strip_metadata: bool = False  # results say nothing that their inputs' files said, but of colours
     background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
     mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
-    fidelity_mask: Path | None = (
-        None  # white where the fidelity plan holds, of any size; a picture, or a folder of such
-    )
+    fidelity_mask: Path | None = None  # white where the fidelity plan holds; of any size, or a folder of such
+    by_frame: bool = False  # results depend on the pictures' places among all
     overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
     settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
 
@@ -54,6 +53,7 @@ class Job:
     source: Path
     relative: Path  # below the input folder, with the source's suffix
     report: Path  # a JSON, whole once the picture is done
+    frame: int = 0  # its place among all pictures, for plans of the fidelity over frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,8 @@ def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[
     found = find_pictures(inputs, exclude=out)
     # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
     jobs = [
-        Job(source=path, relative=relative, report=out / relative.with_name(f"{relative.name}.json"))
-        for path, relative in found.pictures
+        Job(source=path, relative=relative, report=out / relative.with_name(f"{relative.name}.json"), frame=i)
+        for i, (path, relative) in enumerate(found.pictures)
     ]
     return jobs, found.problems
 
@@ -123,14 +123,16 @@ def restore_files(
                     other = sources[opened.target]
                     raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
                 rgb = opened.picture.rgb
-                faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
+                found = [] if config.aligned else [replace(f, image_index=job.frame) for f in restorer.detect(rgb)[0]]
+                faces = [_at(job.frame, restorer.as_aligned(rgb))] if config.aligned else restorer.align(rgb, found)
                 if config.save_crops:
                     _check_crops(job, faces, config)
+                faces = _with_fidelity_mask(faces, job, restorer, config)
             except PictureError as error:
                 yield Outcome(job=job, message=str(error), failed=True)
                 continue
             chunk.append(opened)
-            aligned.append(_with_fidelity_mask(faces, job, restorer, config))
+            aligned.append(faces)
             pixels += rgb.shape[0] * rgb.shape[1]
         restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
         for opened, faces in zip(chunk, aligned, strict=True):
@@ -147,8 +149,8 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
     target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
-    companions = (_companion_path(place, job) for place in (config.background, config.mask))
-    if target.resolve() in originals | {path.resolve() for path in companions if path is not None}:
+    companions = {path.resolve() for path in _companion_paths(job, config).values() if path is not None}
+    if target.resolve() in originals | companions:
         raise PictureError(f"{job.source}: its result would overwrite the input {target}; {ELSEWHERE}")
     report = read_report(job.report)
     _check_free(job.report, bool(report), job, config)
@@ -216,6 +218,10 @@ def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, co
     return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
 
 
+def _at(frame: int, face: AlignedFace) -> AlignedFace:
+    return replace(face, face=replace(face.face, image_index=frame))
+
+
 def _with_fidelity_mask(
     faces: list[AlignedFace], job: Job, restorer: FaceRestorer, config: BatchConfig
 ) -> list[AlignedFace]:
@@ -273,7 +279,12 @@ def _write_crops(folder: Path, faces: Sequence[AlignedFace], old: Sequence[str])
 
 def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
     """What tells whether the files that a result is made of have changed."""
-    background, mask = _companion_path(config.background, job), _companion_path(config.mask, job)
-    fidelity_mask = _companion_path(config.fidelity_mask, job)
-    paths = {"source": job.source, "background": background, "mask": mask, "fidelity_mask": fidelity_mask}
-    return {name: None if path is None else stamp(path) for name, path in paths.items()}
+    paths = {"source": job.source, **_companion_paths(job, config)}
+    stamps: dict[str, Any] = {name: None if path is None else stamp(path) for name, path in paths.items()}
+    return stamps | {"frame": job.frame} if config.by_frame else stamps
+
+
+def _companion_paths(job: Job, config: BatchConfig) -> dict[str, Path | None]:
+    """The pictures beside the source that the result is made of."""
+    places = {"background": config.background, "mask": config.mask, "fidelity_mask": config.fidelity_mask}
+    return {name: _companion_path(place, job) for name, place in places.items()}

@@ -19,7 +19,17 @@ logger = logging.getLogger(__name__)
 
 # Options that a result depends on besides those of the restorer's config; a change of them does a picture again.
 # Not the mask and the background: what counts there is the file that goes with the picture.
-SETTINGS = ("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops")
+SETTINGS = (
+    "detector",
+    "min_score",
+    "detect_size",
+    "parser",
+    "aligned",
+    "dtype",
+    "format",
+    "save_crops",
+    "strip_metadata",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +74,7 @@ def _restore(args: argparse.Namespace) -> int:
     from ..models import default_model, model_path, model_usage
     from ..restorer import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, restore_files
-    from .fidelity import fidelity_plan, in_words, is_automatic
+    from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
     from .memory import keep_freed_memory
     from .reports import stamp
 
@@ -98,8 +108,6 @@ def _restore(args: argparse.Namespace) -> int:
     for name in ("detector", "parser"):
         if (file := Path(getattr(args, name) or "")).is_file():
             settings[name] = stamp(file)
-    if args.strip_metadata:
-        settings["strip_metadata"] = True
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=_folder(args.output),
@@ -110,6 +118,7 @@ def _restore(args: argparse.Namespace) -> int:
         background=_existing(args.background),
         mask=_existing(args.mask),
         fidelity_mask=_existing(args.w_mask),
+        by_frame=goes_by_frame(plan),
         overwrite=args.overwrite,
         settings=settings,
     )

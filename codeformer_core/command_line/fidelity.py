@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..fidelity.apply import check_scales
@@ -20,11 +21,11 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
     """
     if args.w_outside is not None and args.w_mask is None:
         raise ValueError("--w-outside goes with --w-mask")
-    plan = FidelityPlan(outside=args.w_outside or 0.0)  # checked before any work, though a picture brings its mask
-    if args.w_plan is not None:
-        plan = plan.then(read_plan(args.w_plan))
-    if args.fidelity is not None:
-        plan = plan.then(_read_weight(args.fidelity, model))
+    plan = FidelityPlan() if args.w_plan is None else read_plan(args.w_plan)
+    if args.w_mask is not None:  # the pictures bring theirs; what lies outside is checked before any work
+        plan = replace(plan, mask=None, outside=args.w_outside or 0.0)
+    if args.fidelity is not None:  # in place of all that gives a face its number, but for faces that are listed
+        plan = replace(plan, frames={}, sizes={}).then(_read_weight(args.fidelity, model))
     if args.w_region is not None:
         regions = {name: _number("--w-region", w) for name, w in _pairs("--w-region", args.w_region, "=")}
         plan = plan.then(FidelityPlan(regions=regions))  # pyright: ignore[reportArgumentType]
@@ -33,6 +34,11 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
     if plan.scales:
         check_scales(plan, _scales(model))
     return as_plan(plan, usual)
+
+
+def goes_by_frame(plan: FidelityPlan) -> bool:
+    """Whether a picture's place among all tells its faces' weights."""
+    return bool(plan.frames) or (plan.mask is not None and plan.mask.space == "picture" and len(plan.mask.values) > 1)
 
 
 def is_automatic(plan: FidelityPlan) -> bool:
@@ -67,13 +73,13 @@ def _scales(model: Path) -> tuple[int, ...]:
 
 
 def _pairs(option: str, text: str, sign: str) -> list[tuple[str, str]]:
-    pairs = [part.strip().partition(sign) for part in text.split(",")]
+    pairs = [tuple(word.strip() for word in part.partition(sign)) for part in text.split(",")]
     if not all(name and found and value for name, found, value in pairs):
         example = "32:0.2,64:0.5" if sign == ":" else "eyes=1,mouth=0.3"
         raise ValueError(f"{option} is {text!r}: give names and weights, as in {example}")
     if len({name for name, _, _ in pairs}) < len(pairs):
         raise ValueError(f"{option} is {text!r}, which names one twice")
-    return [(name.strip(), value) for name, _, value in pairs]
+    return [(name, value) for name, _, value in pairs]
 
 
 def _scale(text: str) -> int:

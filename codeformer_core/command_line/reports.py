@@ -66,14 +66,15 @@ def face_report(face: AlignedFace) -> dict[str, Any]:
 
     `codes_confidence` is the mean probability of the predicted codes, None for a face that the network has not seen.
     """
+    weights = None if face.restored is None else face.weights
     return {
         "box": face.face.box.astype(float).round(2).tolist(),
         "landmarks": face.face.landmarks.astype(float).round(2).tolist(),
         "score": round(face.face.score, 4),
         "affine": face.affine.round(6).tolist(),
         "restored": face.restored is not None,
-        "w": None if face.weights is None else _by_name(face.weights.at_scales()),
-        "w_reasons": [] if face.weights is None else list(face.weights.reasons),
+        "w": _by_name(weights.at_scales()) if weights else None,
+        "w_reasons": list(weights.reasons) if weights else [],
         "codes_confidence": None if face.confidence is None else round(face.mean_confidence, 4),
         "note": face.note,
     }

@@ -77,9 +77,12 @@ def _named(name: str, values: Any) -> dict[Any, Any]:
         raise ValueError(f"{name} of a fidelity plan is an object of {keys} and weights, got {values!r}")
     read = NUMBERED.get(name, str)
     try:
-        return {read(key): w for key, w in values.items()}
+        named = {read(key): w for key, w in values.items()}
     except ValueError as error:
         raise ValueError(f"the keys of {name} of a fidelity plan are numbers, got {list(values)}") from error
+    if len(named) < len(values):
+        raise ValueError(f"{name} of a fidelity plan names {list(values)}, one of them twice")
+    return named
 
 
 def _automatic(base: Mapping[str, Any]) -> AutoFidelity:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import zlib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,7 +127,7 @@ def png_chunks(metadata: Metadata, icc_profile: bytes | None, size: tuple[int, i
     """Metadata and colour profile as the chunks of a PNG file of `size` (width, height)."""
     info = PngInfo()
     if icc_profile is not None:
-        info.add(b"iCCP", b"ICC profile\0\0" + png.zlib.compress(icc_profile))
+        info.add(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
     if metadata.dpi is not None:
         info.add(b"pHYs", b"".join(round(dpi / 0.0254).to_bytes(4, "big") for dpi in metadata.dpi) + b"\1")
     if (exif := _packed(_exif_for(metadata, size))) is not None:

@@ -23,6 +23,8 @@ def inspect_crops(
 ) -> tuple[Tensor, Tensor]:
     """Of aligned faces (b, s, s, c): sheets (b, h, w, 3) and confidence (b, s', s'); the numbers are reported."""
     report.look_at(crops, "crop")
+    if clean is not None:
+        report.look_at(clean, "clean face")
     if clean is not None and len(clean) != len(crops):
         raise ValueError(f"{len(clean)} clean faces for {len(crops)} crops: give one for each")
     model = model or default_model(report)
@@ -52,6 +54,8 @@ def mix_crops(
     report: Report,
 ) -> Tensor:
     """Aligned faces (b, s, s, c) with codes of others mixed in, at the network's own side (b, s', s', 3)."""
+    for what, pictures in (("crop", crops), ("other face", others)):
+        report.look_at(pictures, what)
     if len(others) not in (1, len(crops)):
         raise ValueError(f"{len(others)} other faces for {len(crops)} crops: give one for each, or one for all")
     model = model or default_model(report)

@@ -67,8 +67,6 @@ class LoadedModel:
         todo = sum(not face.note for face in faces)
         if not todo:
             return restorer.restore_at(weights, faces)
-        if self.usage.w in (0.0, 1.0) and set(weights) != {self.usage.w}:
-            logger.warning("this model is made for a fidelity of %g, not of %s", self.usage.w, list(weights))
         with self.on_device(todo) as at_once:
             remembering = self._remembering(restorer, at_once, self.predictions if remember else Remembered(0))
             return remembering.restore_at(weights, faces, progress=progress)
@@ -144,8 +142,13 @@ class LoadedDetector:
     found: Remembered[Any]  # in the last pictures; shared by all who use this network
 
     def detect(self, images: Any, config: Any = None) -> Any:
-        """The faces of each picture of a list, as the core's detectors give them; known ones are not searched again."""
-        config = config or self.config
+        """The faces of each picture of a list, as the core's detectors give them.
+
+        Known pictures are not searched again; a search with a config of its own, as for a second look, is not kept.
+        """
+        if config is not None:
+            return self._search(images, config)
+        config = self.config
         keys = [(config, content_key(image)) for image in images]
         known = [self.found.get(key) for key in keys]
         if unknown := [i for i, faces in enumerate(known) if faces is None]:

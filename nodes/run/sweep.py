@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
+from ...codeformer_core.fidelity.apply import check_scales
 from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan, as_plan
 from ...codeformer_core.pictures.arrays import to_float
 from ...codeformer_core.restorer import AlignedFace, FaceRestorer
@@ -38,7 +39,9 @@ def sweep(
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
     number, picture, faces = _first_with_faces(image, restorer)
     report.say(f"{counted(len(faces), 'face')} of picture {number} at {counted(len(values), 'weight')}")
-    plans = [fitted(swept_plan(plan, fidelity, swept, value), fidelity, model, report) for value in values]
+    plan = as_plan(fitted(plan or FidelityPlan(), fidelity, model, report))
+    plans = [swept_plan(plan, swept, value) for value in values]
+    check_scales(plans[0], model.net.config.cft_sizes)
     by_weight = model.restore_at(plans, restorer, faces, count_faces())
     pictures = [restorer.paste(picture, restored) for restored in by_weight]
     columns = {"input": [face.crop for face in faces]}
@@ -61,10 +64,11 @@ def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[int, np.nd
     )
 
 
-def swept_plan(plan: FidelityPlan | None, fidelity: float, swept: str, value: float) -> FidelityPlan:
-    """The plan with one part of it at a value."""
-    plan = as_plan(plan or FidelityPlan(), fidelity)
+def swept_plan(plan: FidelityPlan, swept: str, value: float) -> FidelityPlan:
+    """The plan with one part of it at a value; a swept fidelity stands in place of weights by frame, size and face."""
     part, _, name = swept.partition(" ")
+    if part in ("fidelity", "automatic"):
+        plan = replace(plan, frames={}, sizes={}, faces=())
     if part == "scale":
         return plan.then(FidelityPlan(scales={int(name): value}))
     if part == "region":

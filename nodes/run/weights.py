@@ -47,7 +47,7 @@ def weigh_faces(
     weights: FidelityPlan | None,
     by: str,
     *,
-    list: str,
+    fidelities: str,
     small: int,
     small_fidelity: float,
     large: int,
@@ -56,7 +56,7 @@ def weigh_faces(
     """Weights by order, from a list like "0.9, 0.4", or by size between two sizes."""
     plan = weights or FidelityPlan()
     if by == "order":
-        return plan.then(FidelityPlan(faces=tuple(_numbers(list))))
+        return plan.then(FidelityPlan(faces=tuple(_numbers(fidelities))))
     if small >= large:
         raise ValueError(f"small is {small} px and large {large} px: a large face is larger than a small one")
     return plan.then(FidelityPlan(sizes={small: small_fidelity, large: large_fidelity}))
@@ -100,13 +100,16 @@ def _number(part: str, text: str) -> float:
 
 def fitted(weights: FidelityPlan | None, fidelity: float, model: LoadedModel, report: Report) -> FidelityPlan | float:
     """The weights for a model, with `fidelity` where they have no base; scales that it lacks are left out, and said."""
+    base = fidelity if weights is None or weights.base is None else weights.base
+    if model.usage.w in (0.0, 1.0) and base != model.usage.w:
+        report.warn(f"this model is made for a fidelity of {model.usage.w:g} everywhere")
     if weights is None:
         return fidelity
     there = model.net.config.cft_sizes
     if missing := [str(size) for size in weights.scales if size not in there]:
         report.warn(f"this model has no CFT at {', '.join(missing)} px, it has {', '.join(map(str, there)) or 'none'}")
     scales = {size: factor for size, factor in weights.scales.items() if size in there}
-    return replace(weights, scales=scales, base=fidelity if weights.base is None else weights.base)
+    return replace(weights, scales=scales, base=base)
 
 
 def in_batch(face: AlignedFace, index: int) -> AlignedFace:
@@ -115,12 +118,12 @@ def in_batch(face: AlignedFace, index: int) -> AlignedFace:
 
 
 def said_weights(faces: Sequence[AlignedFace]) -> list[str]:
-    """A line for each restored face: the weight in force, and what chose it."""
+    """A line for each face that is not left as it was: the weight in force, and what chose it."""
     return [
         f"picture {face.face.image_index}, face {face.number}: w {_number_or_scales(face.weights)}"
         + (f" ({'; '.join(face.weights.reasons)})" if face.weights.reasons else "")
         for face in faces
-        if face.weights is not None
+        if face.weights is not None and not face.note
     ]
 
 
@@ -147,7 +150,7 @@ def draw_weights(picture: np.ndarray, faces: Sequence[AlignedFace]) -> np.ndarra
     height, width = picture.shape[:2]
     canvas = picture.copy()
     for face in faces:
-        if face.weights is None:
+        if face.weights is None or face.note:
             continue
         x0, y0, x1, y1 = region = crop_region(face.affine, len(face.crop), (height, width))
         if x0 >= x1 or y0 >= y1:
@@ -160,7 +163,7 @@ def draw_weights(picture: np.ndarray, faces: Sequence[AlignedFace]) -> np.ndarra
         part += (heat - part) * (0.45 * where[..., None])
     labelled = from_float(canvas, np.dtype(np.uint8))
     for face in faces:
-        if face.weights is not None:
+        if face.weights is not None and not face.note:
             _label(labelled, face)
     return to_float(labelled)
 

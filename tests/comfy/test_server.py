@@ -390,7 +390,14 @@ REGIONS = dict.fromkeys(("eyes", "brows", "nose", "mouth", "skin", "hair", "rest
 
 
 def test_weights_are_chained_into_the_restorer_and_constant_ones_are_the_fidelity(comfy):
-    faces = {"by": "order", "list": "0.3", "small": 48, "small_fidelity": 0.2, "large": 256, "large_fidelity": 0.9}
+    faces = {
+        "by": "order",
+        "fidelities": "0.3",
+        "small": 48,
+        "small_fidelity": 0.2,
+        "large": 256,
+        "large_fidelity": 0.9,
+    }
     prompt = {
         "1": LOAD,
         "2": {"class_type": "CodeFormerCFTWeights", "inputs": {"fidelity": 0.3, **CFT_WEIGHTS}},

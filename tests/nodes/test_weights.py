@@ -8,7 +8,7 @@ from codeformer_core.fidelity.mask import FidelityMask
 from codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan
 
 ONES = {32: 1.0, 64: 1.0, 128: 1.0, 256: 1.0}
-BY_SIZE = {"list": "", "small": 50, "small_fidelity": 0.2, "large": 100, "large_fidelity": 0.9}
+BY_SIZE = {"fidelities": "", "small": 50, "small_fidelity": 0.2, "large": 100, "large_fidelity": 0.9}
 
 
 @pytest.fixture
@@ -32,9 +32,7 @@ def test_a_node_builds_on_what_comes_in(weights):
     assert automatic.base == AutoFidelity(low=0.2, high=0.8)
     assert automatic.scales == second.scales
     assert weights.weigh_scales(automatic, 0.9, ONES, None, "picture", 0.0).base == automatic.base
-    faces = weights.weigh_faces(
-        automatic, "order", list="0.9, 0.4", small=1, small_fidelity=0, large=2, large_fidelity=0
-    )
+    faces = weights.weigh_faces(automatic, "order", **BY_SIZE | {"fidelities": "0.9, 0.4"})
     assert faces.faces == (0.9, 0.4)
     frames = weights.weigh_frames(faces, "0: 0.5\n 24: .9")
     assert frames == FidelityPlan(**{**vars(faces), "frames": {0: 0.5, 24: 0.9}})
@@ -53,7 +51,7 @@ def test_weights_by_size(weights):
         (lambda w: w.weigh_frames(None, "0: 1.5"), "weights are numbers from 0 to 1"),
         (lambda w: w.weigh_frames(None, "0: 1.2.3"), "weights are numbers from 0 to 1"),
         (lambda w: w.weigh_faces(None, "order", **BY_SIZE), "the list of weights is empty"),
-        (lambda w: w.weigh_faces(None, "order", **BY_SIZE | {"list": "0.9 x"}), "'x': weights are numbers"),
+        (lambda w: w.weigh_faces(None, "order", **BY_SIZE | {"fidelities": "0.9 x"}), "'x': weights are numbers"),
         (lambda w: w.weigh_faces(None, "size", **BY_SIZE | {"large": 50}), "small is 50 px and large 50 px"),
         (lambda w: w.weigh_automatically(None, 0.8, 0.2), "lowest is 0.8 and highest 0.2"),
         (lambda w: w.weigh_scales(None, 1.0, ONES, torch.full((4, 4), torch.nan), "picture", 0), "not finite"),
@@ -114,12 +112,12 @@ def test_heat_maps_show_the_weights_over_the_faces(nodes, image, run):
 def test_a_sweep_changes_one_part_and_keeps_the_rest(run):
     swept = run("sweep").swept_plan
     plan = FidelityPlan(base=0.4, scales={32: 0.5}, regions={"eyes": 1.0})
-    assert swept(plan, 0.7, "fidelity", 0.1) == FidelityPlan(base=0.1, scales={32: 0.5}, regions={"eyes": 1.0})
-    assert swept(plan, 0.7, "scale 64", 0.1).scales == {32: 0.5, 64: 0.1}
-    assert swept(plan, 0.7, "region eyes", 0.1).regions == {"eyes": 0.1}
-    assert swept(None, 0.7, "region mouth", 0.1) == FidelityPlan(base=0.7, regions={"mouth": 0.1})
-    assert swept(None, 0.7, "automatic lowest", 0.4).base == AutoFidelity(low=0.4, high=1.0)
-    assert swept(FidelityPlan(base=AutoFidelity(low=0.5)), 0.7, "automatic highest", 0.4).base == AutoFidelity(
+    assert swept(plan, "fidelity", 0.1) == FidelityPlan(base=0.1, scales={32: 0.5}, regions={"eyes": 1.0})
+    assert swept(plan, "scale 64", 0.1).scales == {32: 0.5, 64: 0.1}
+    assert swept(plan, "region eyes", 0.1).regions == {"eyes": 0.1}
+    assert swept(FidelityPlan(base=0.7, faces=(1.0,)), "fidelity", 0.1) == FidelityPlan(base=0.1)
+    assert swept(FidelityPlan(), "automatic lowest", 0.4).base == AutoFidelity(low=0.4, high=1.0)
+    assert swept(FidelityPlan(base=AutoFidelity(low=0.5)), "automatic highest", 0.4).base == AutoFidelity(
         low=0.4, high=0.4
     )
 

@@ -4,6 +4,8 @@
 scales, so that no head can live on a few of them; only the heads are trained.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,6 +34,11 @@ class ProjectedDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
             mixing.requires_grad_(False)
         self.heads = nn.ModuleList(_heads(half, width) for _ in range(2))  # of whole faces, and of parts
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ProjectedDiscriminator":
+        """The fixed network goes where the heads go, though it is none of their modules."""
+        self.network[0]._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def look(self, x: Tensor, slots: Tensor, step: int) -> list[Tensor]:
         """The mixed features of faces (b, 3, s, s) as this step looks at them, from fine to coarse."""

@@ -587,3 +587,39 @@ def test_a_name_that_is_empty_is_no_default(here, option, capsys):
     with pytest.raises(SystemExit):
         main(["restore", "in/plain.png", "-o", "out", option, ""])
     assert "the name is empty" in capsys.readouterr().err
+
+
+def test_an_unreadable_fidelity_mask_does_not_stop_the_other_pictures_and_masks_are_no_targets(restore):
+    Path("masks/sub").mkdir(parents=True)
+    for name in ("face.png", "plain.png"):
+        Image.fromarray(np.full((8, 8), 255, np.uint8)).save(f"masks/{name}")
+    Path("masks/sub/face.jpg").write_bytes(b"no picture")
+    code, _, err = restore("in", "-o", "out", "-w", "1", "--w-mask", "masks")
+    assert code == 2
+    assert err[-1].startswith("codeformer: masks/sub/face.jpg: ")
+    assert Path("out/face.png").is_file()
+    before = Path("masks/face.png").read_bytes()
+    assert restore("in/face.png", "-o", "masks", "--w-mask", "masks", "--overwrite")[0] == 2
+    assert Path("masks/face.png").read_bytes() == before
+
+
+def test_frames_of_a_plan_are_the_pictures_places_and_a_moved_picture_is_done_again(restore):
+    Path("plan.json").write_text('{"frames": {"0": 0.2, "2": 1}}')
+    assert restore("in", "-o", "out", "--w-plan", "plan.json")[0] == 0
+    weights = [json.loads(Path(f"out/{name}.json").read_text())["faces"] for name in ("face.png", "sub/face.jpg")]
+    assert [(face["w"], face["w_reasons"]) for (face,) in weights] == [(0.2, ["frame 0"]), (1.0, ["frame 2"])]
+    _, _, err = restore("in", "-o", "out", "--w-plan", "plan.json")
+    assert err == ["3 of 3 done before; --overwrite does them again"]
+    Image.fromarray(HEAD).save("in/a.png")  # comes first
+    _, _, err = restore("in", "-o", "out", "--w-plan", "plan.json")
+    assert err[-1].startswith("4 of 4 pictures done")
+
+
+def test_what_is_given_beside_a_plan_stands_in_place_of_its_part(restore):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("black.png")
+    Path("plan.json").write_text('{"base": 1, "sizes": {"10": 0.1, "20": 0.2}, "outside": 0.5}')
+    assert restore("in/face.png", "-o", "a", "--w-plan", "plan.json", "-w", "0.7")[0] == 0
+    assert json.loads(Path("a/face.png.json").read_text())["faces"][0]["w"] == 0.7
+    given = ("--w-plan", "plan.json", "--w-mask", "black.png", "--w-outside", "0.3")
+    assert restore("in/face.png", "-o", "b", *given)[0] == 0
+    assert json.loads(Path("b/face.png.json").read_text())["faces"][0]["w"] == 0.3

@@ -1,5 +1,7 @@
 """The projected discriminator: what it sees, what it takes as real, that it learns."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,12 @@ SLOTS = torch.arange(4)
 def test_only_the_heads_are_trained_and_saved(net):
     assert {n.split(".")[0] for n, p in net.named_parameters() if p.requires_grad} == {"heads"}
     assert not any("network" in name for name in net.state_dict())
+
+
+def test_the_fixed_network_goes_where_the_heads_go(net):
+    moved = copy.deepcopy(net).to(dtype=torch.bfloat16)
+    assert next(moved.network[0].parameters()).dtype == torch.bfloat16
+    assert next(moved.heads.parameters()).dtype == torch.bfloat16
 
 
 def test_it_looks_at_whole_faces_and_parts_in_turn(net):
