@@ -20,14 +20,7 @@ logger = logging.getLogger(__name__)
 # Options that a result depends on besides those of the restorer's config; a change of them does a picture again.
 # Not the mask and the background: what counts there is the file that goes with the picture.
 SETTINGS = (
-    "detector",
-    "min_score",
-    "detect_size",
-    "parser",
-    "aligned",
-    "dtype",
-    "format",
-    "save_crops",
+    *("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops"),
     "strip_metadata",
 )
 
