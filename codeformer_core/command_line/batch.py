@@ -126,11 +126,12 @@ def restore_files(
                 faces = [restorer.as_aligned(rgb)] if config.aligned else restorer.align(rgb, restorer.detect(rgb)[0])
                 if config.save_crops:
                     _check_crops(job, faces, config)
+                faces = _with_fidelity_mask(faces, job, restorer, config)
             except PictureError as error:
                 yield Outcome(job=job, message=str(error), failed=True)
                 continue
             chunk.append(opened)
-            aligned.append(_with_fidelity_mask(faces, job, restorer, config))
+            aligned.append(faces)
             pixels += rgb.shape[0] * rgb.shape[1]
         restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
         for opened, faces in zip(chunk, aligned, strict=True):
@@ -147,7 +148,7 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
     target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
-    companions = (_companion_path(place, job) for place in (config.background, config.mask))
+    companions = (_companion_path(place, job) for place in (config.background, config.mask, config.fidelity_mask))
     if target.resolve() in originals | {path.resolve() for path in companions if path is not None}:
         raise PictureError(f"{job.source}: its result would overwrite the input {target}; {ELSEWHERE}")
     report = read_report(job.report)
