@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..fidelity.apply import check_scales
@@ -23,6 +24,8 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
     plan = FidelityPlan(outside=args.w_outside or 0.0)  # checked before any work, though a picture brings its mask
     if args.w_plan is not None:
         plan = plan.then(read_plan(args.w_plan))
+    if args.w_outside is not None:
+        plan = replace(plan, outside=args.w_outside)  # in place of the file's, be it 0
     if args.fidelity is not None:
         plan = plan.then(_read_weight(args.fidelity, model))
     if args.w_region is not None:
@@ -54,6 +57,8 @@ def _read_weight(text: str, model: Path) -> FidelityPlan:
     if limits := LIMITS.fullmatch(text):
         low, high = limits.groups()
         return FidelityPlan(base=AutoFidelity() if low is None else AutoFidelity(low=float(low), high=float(high)))
+    if text.startswith("auto:"):
+        raise ValueError(f"-w is {text!r}: automatic fidelity takes two limits from 0 to 1, as in auto:0.4-0.9")
     if ":" not in text:
         return FidelityPlan(base=_number("-w", text))
     weights = {_scale(name): _number("-w", w) for name, w in _pairs("-w", text, ":")}
