@@ -23,7 +23,8 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
         raise ValueError("--w-outside goes with --w-mask")
     plan = FidelityPlan() if args.w_plan is None else read_plan(args.w_plan)
     if args.w_mask is not None:  # the pictures bring theirs; what lies outside is checked before any work
-        plan = replace(plan, mask=None, outside=args.w_outside or 0.0)
+        outside = plan.outside if args.w_outside is None else args.w_outside
+        plan = replace(plan, mask=None, outside=outside)
     if args.fidelity is not None:  # in place of all that gives a face its number, but for faces that are listed
         plan = replace(plan, frames={}, sizes={}).then(_read_weight(args.fidelity, model))
     if args.w_region is not None:
@@ -60,6 +61,8 @@ def _read_weight(text: str, model: Path) -> FidelityPlan:
     if limits := LIMITS.fullmatch(text):
         low, high = limits.groups()
         return FidelityPlan(base=AutoFidelity() if low is None else AutoFidelity(low=float(low), high=float(high)))
+    if text.startswith("auto:"):
+        raise ValueError(f"-w is {text!r}: automatic fidelity takes two limits from 0 to 1, as in auto:0.4-0.9")
     if ":" not in text:
         return FidelityPlan(base=_number("-w", text))
     weights = {_scale(name): _number("-w", w) for name, w in _pairs("-w", text, ":")}

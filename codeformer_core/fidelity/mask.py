@@ -89,7 +89,7 @@ class FidelityMask:
                 raise ValueError("it holds more than its shape says")
             values = np.frombuffer(content, np.float32).reshape(n, h, w)
             return cls(values=values, space=saved["space"])
-        except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, zlib.error, binascii.Error) as error:
             raise ValueError(
                 f"the mask of the fidelity plan cannot be read: {error or type(error).__name__}"
             ) from error

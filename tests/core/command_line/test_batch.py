@@ -211,7 +211,18 @@ def test_what_stands_in_the_way_of_one_picture_stops_no_other(tmp_path, run, pla
 
 def test_a_mask_is_never_the_place_of_the_result(tmp_path, run):
     source, mask = save(tmp_path / "a.png"), save(tmp_path / "out" / "a.png")
-    assert "would overwrite the input" in run(source, mask=mask, overwrite=True)["a.png"].message
+    for kind in ("mask", "fidelity_mask"):
+        assert "would overwrite the input" in run(source, **{kind: mask}, overwrite=True)["a.png"].message
+
+
+def test_a_damaged_fidelity_mask_stops_no_other_picture(tmp_path, run):
+    for name in "abc":
+        save(tmp_path / "in" / f"{name}.png")
+        save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "masks" / "b.png").write_text("no picture")
+    outcomes = run(tmp_path / "in", fidelity_mask=tmp_path / "masks")
+    assert {name for name, o in outcomes.items() if o.failed} == {"b.png"}
+    assert len(outcomes) == 3
 
 
 def test_a_picture_that_changes_while_it_is_restored_is_done_again(tmp_path, run, detector, monkeypatch):

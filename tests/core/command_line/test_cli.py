@@ -250,7 +250,7 @@ WRONG = {  # arguments after `restore in/face.png`, to what the one line must ho
     "-o out -w nan": "-w has 'nan'",
     "-o out -w much": "-w has 'much': give a number from 0 (quality) to 1 (fidelity), 32:0.2,64:0.5, auto or auto:0.4",
     "-o out -w auto:0.9-0.4": "limits are 0.9 to 0.4: give the lower one first",
-    "-o out -w auto:nonsense": "-w has the scale 'auto'",
+    "-o out -w auto:nonsense": "-w is 'auto:nonsense': automatic fidelity takes two limits",
     "-o out -w 48:0.5": "no CFT at the scale 48: it has 32, 64",
     "-o out -w 32:2": "-w has '2': give a number from 0",
     "-o out -w 32:0.5,32:1": "names one twice",

@@ -130,6 +130,7 @@ def test_masks_that_make_no_sense_are_named(values, complaint):
         ({"faces": ["x"]}, "the fidelity of face 0 .* got 'x'"),
         ({"mask": "mask.png"}, "the mask of the fidelity plan cannot be read"),
         ({"mask": MASK.to_json() | {"shape": [1, 2**20, 2**20]}}, "cannot be read: its shape is"),
+        ({"mask": MASK.to_json() | {"shape": [1, float("inf"), 2]}}, "the mask of the fidelity plan cannot be read"),
         ({"mask": MASK.to_json() | {"shape": [1, 2, 2]}}, "cannot be read: it holds more than its shape says"),
         ({"mask": MASK.to_json() | {"float32_zlib_base64": "!"}}, "cannot be read"),
     ],
