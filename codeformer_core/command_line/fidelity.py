@@ -19,14 +19,15 @@ def fidelity_plan(args: argparse.Namespace, usual: float, model: Path) -> Fideli
 
     Raises ValueError that lists what there is for scales that the model lacks.
     """
-    if args.w_outside is not None and args.w_mask is None:
-        raise ValueError("--w-outside goes with --w-mask")
     plan = FidelityPlan() if args.w_plan is None else read_plan(args.w_plan)
-    if args.w_mask is not None:  # the pictures bring theirs; what lies outside is checked before any work
-        outside = plan.outside if args.w_outside is None else args.w_outside
-        plan = replace(plan, mask=None, outside=outside)
-    if args.fidelity is not None:  # in place of all that gives a face its number, but for faces that are listed
-        plan = replace(plan, frames={}, sizes={}).then(_read_weight(args.fidelity, model))
+    if args.w_outside is not None:
+        if args.w_mask is None and plan.mask is None:
+            raise ValueError("--w-outside goes with --w-mask")
+        plan = replace(plan, outside=args.w_outside)
+    if args.w_mask is not None:  # the pictures bring theirs
+        plan = replace(plan, mask=None)
+    if args.fidelity is not None:  # in place of all that it could say, but for faces that are listed
+        plan = replace(plan, frames={}, sizes={}, scales={}).then(_read_weight(args.fidelity, model))
     if args.w_region is not None:
         regions = {name: _number("--w-region", w) for name, w in _pairs("--w-region", args.w_region, "=")}
         plan = plan.then(FidelityPlan(regions=regions))  # pyright: ignore[reportArgumentType]
@@ -66,9 +67,11 @@ def _read_weight(text: str, model: Path) -> FidelityPlan:
     if ":" not in text:
         return FidelityPlan(base=_number("-w", text))
     weights = {_scale(name): _number("-w", w) for name, w in _pairs("-w", text, ":")}
+    check_scales(FidelityPlan(scales=weights), _scales(model))
     most = max(weights.values())
     scales = {size: weights.get(size, 0.0) for size in {*_scales(model), *weights}}
-    return FidelityPlan(base=most, scales={size: w / most if most else 1.0 for size, w in scales.items()})
+    factors = {size: w / most for size, w in scales.items() if w != most}
+    return FidelityPlan(base=most, scales=factors)
 
 
 def _scales(model: Path) -> tuple[int, ...]:

@@ -29,10 +29,13 @@ class FidelityMask:
     space: Space = "picture"
 
     def __post_init__(self):
-        values = np.array(self.values, np.float32)  # a copy, which nobody else can change
+        try:
+            values = np.array(self.values, np.float32)  # a copy, which nobody else can change
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"a fidelity mask is an array of numbers, got a {type(self.values).__name__}") from error
         values = values[None] if values.ndim == 2 else values
         if values.ndim != 3 or not values.size:
-            raise ValueError(f"a fidelity mask is (height, width), or several such, got {self.values.shape}")
+            raise ValueError(f"a fidelity mask is (height, width), or several such, got {values.shape}")
         if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
             raise ValueError(f"a fidelity mask holds values from 0 to 1, got {values.min()} to {values.max()}")
         if self.space not in get_args(Space):

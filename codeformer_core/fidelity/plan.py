@@ -16,7 +16,7 @@ The rest gives each place of a face its weight:
 A plan of one number everywhere is that number. w = 0 is what the codebook has, w = 1 is closest to the input (Eq. 7).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -26,6 +26,14 @@ from .mask import FidelityMask
 
 Region = Literal["eyes", "brows", "nose", "mouth", "skin", "hair", "rest"]
 REGIONS: tuple[Region, ...] = get_args(Region)
+NUMBERS = (int, float, np.integer, np.floating)
+# The plan's parts that map keys to weights: what an entry is called, its key's type, least and greatest value.
+PARTS = {
+    "frames": ("the fidelity of frame", int, 0, 10**9),
+    "sizes": ("the fidelity of size", float, 1, 10**6),
+    "regions": ("the fidelity of region", str, 0, 0),
+    "scales": ("the factor of scale", int, 1, 10**6),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +44,8 @@ class AutoFidelity:
     high: float = 1.0
 
     def __post_init__(self):
-        check_weight("the automatic fidelity's lower limit", self.low)
-        check_weight("the automatic fidelity's upper limit", self.high)
+        object.__setattr__(self, "low", check_weight("the automatic fidelity's lower limit", self.low))
+        object.__setattr__(self, "high", check_weight("the automatic fidelity's upper limit", self.high))
         if self.low > self.high:
             raise ValueError(f"the automatic fidelity's limits are {self.low} to {self.high}: give the lower one first")
 
@@ -46,7 +54,7 @@ class AutoFidelity:
 class FidelityPlan:
     """Weights w in [0, 1] by face, frame, region, place and scale; see above for the order in which they apply.
 
-    Raises ValueError for weights outside [0, 1], unknown regions and keys that do not rise.
+    Raises ValueError for weights outside [0, 1], unknown regions, and keys that are no frames, sizes or scales.
     """
 
     base: float | AutoFidelity | None = None
@@ -62,25 +70,20 @@ class FidelityPlan:
 
     def __post_init__(self):
         if self.base is not None and not isinstance(self.base, AutoFidelity):
-            check_weight("the base of a fidelity plan", self.base)
-        for name in ("frames", "sizes", "regions", "scales"):
-            object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))
-        object.__setattr__(self, "faces", tuple(self.faces))
-        for name, value in self._named():
-            check_weight(name, value)
-        if unknown := sorted(str(name) for name in self.regions if name not in REGIONS):
-            raise ValueError(f"no region is called {', '.join(unknown)}: there are {', '.join(REGIONS)}")
-        for name, least in (("frames", 0), ("sizes", 1), ("scales", 1)):
-            if low := [key for key in getattr(self, name) if not least <= key < float("inf")]:
-                raise ValueError(f"{name} of a fidelity plan has the key {low[0]}, the least is {least}")
-
-    def _named(self) -> Iterable[tuple[str, float]]:
-        yield "the fidelity outside the mask", self.outside
-        yield from ((f"the fidelity of face {i}", w) for i, w in enumerate(self.faces))
-        yield from ((f"the fidelity of frame {key}", w) for key, w in self.frames.items())
-        yield from ((f"the fidelity of size {key}", w) for key, w in self.sizes.items())
-        yield from ((f"the fidelity of region {key}", w) for key, w in self.regions.items())
-        yield from ((f"the factor of scale {key}", w) for key, w in self.scales.items())
+            object.__setattr__(self, "base", check_weight("the base of a fidelity plan", self.base))
+        if self.mask is not None and not isinstance(self.mask, FidelityMask):
+            raise ValueError(f"the mask of a fidelity plan is a FidelityMask, got a {type(self.mask).__name__}")
+        object.__setattr__(self, "outside", check_weight("the fidelity outside the mask", self.outside))
+        if not isinstance(self.faces, tuple | list):
+            raise ValueError(f"faces of a fidelity plan is a tuple of weights, got {self.faces!r}")
+        faces = tuple(check_weight(f"the fidelity of face {i}", w) for i, w in enumerate(self.faces))
+        object.__setattr__(self, "faces", faces)
+        for part, (what, kind, least, most) in PARTS.items():
+            given = getattr(self, part)
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{part} of a fidelity plan is a mapping to weights, got {given!r}")
+            checked = {_key(part, key, kind, least, most): check_weight(f"{what} {key}", w) for key, w in given.items()}
+            object.__setattr__(self, part, dict(sorted(checked.items())))
 
     def __hash__(self) -> int:
         named = (tuple(part.items()) for part in (self.frames, self.sizes, self.regions, self.scales))
@@ -105,10 +108,24 @@ def as_plan(w: "float | FidelityPlan", default: float = 0.5) -> FidelityPlan:
     return w if w.base is not None else replace(w, base=default)
 
 
-def check_weight(name: str, value: Any) -> None:
-    """Raise ValueError, which names what it is, unless the value is a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-        raise ValueError(f"{name} lies between 0 (quality) and 1 (fidelity), got {value!r}")
+def check_weight(name: str, value: Any) -> float:
+    """The value as a float; ValueError, which names what it is, unless it is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, NUMBERS) or not 0 <= value <= 1:
+        raise ValueError(f"{name} lies between 0 (quality) and 1 (fidelity), got {value!r:.80}")
+    return float(value)
+
+
+def _key(part: str, key: Any, kind: type, least: float, most: float) -> Any:
+    """A key of one of the `PARTS`, as it is compared and saved."""
+    if kind is str:
+        if key not in REGIONS:
+            raise ValueError(f"no region is called {key!s:.80}: there are {', '.join(REGIONS)}")
+        return key
+    whole = kind is float or (isinstance(key, NUMBERS) and key == key // 1)
+    if isinstance(key, bool) or not isinstance(key, NUMBERS) or not whole or not least <= key <= most:
+        number = "a number" if kind is float else "a whole number"
+        raise ValueError(f"{part} of a fidelity plan has the key {key!r:.80}: a key is {number}, {least} to {most}")
+    return kind(key)
 
 
 def weight_between(keys: Mapping[int, float] | Mapping[float, float], at: float) -> float:

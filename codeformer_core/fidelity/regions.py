@@ -66,8 +66,9 @@ def regions_of_landmarks(landmarks: np.ndarray, size: int) -> dict[Region, np.nd
     face = ellipse(at(FACE[0]), FACE[1])
     below = ((x - middle[0]) * down[0] + (y - middle[1]) * down[1]) / unit
     hair = ellipse(at(HAIR[0]), HAIR[1]) * (1 - face) * _smooth(1 - below / HAIR_ENDS)
-    others: dict[Region, np.ndarray] = {"skin": face, "hair": hair, "rest": 1 - face - hair}
+    others: dict[Region, np.ndarray] = {"skin": face, "hair": hair}
     shares = features | {name: share * free for name, share in others.items()}
+    shares["rest"] = np.maximum(1 - np.sum(list(shares.values()), axis=0, dtype=np.float64), 0)
     return {name: shares[name].astype(np.float32) for name in REGIONS}
 
 

@@ -1,6 +1,7 @@
 """Fidelity plans as JSON: what each part is called there, and clear words for files that hold something else."""
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -51,17 +52,22 @@ def plan_from_json(saved: Any) -> FidelityPlan:
             raise ValueError(f"faces of a fidelity plan is a list of weights, got {parts['faces']!r}")
         parts["faces"] = tuple(parts["faces"])
     if "mask" in parts:
+        if not isinstance(parts["mask"], Mapping):
+            raise ValueError(f"the mask of a fidelity plan is what was saved of one, got {parts['mask']!r:.80}")
         parts["mask"] = FidelityMask.from_json(parts["mask"])
     return FidelityPlan(**parts)
 
 
 def read_plan(path: Path) -> FidelityPlan:
     """The plan of a JSON file; ValueError that names the file, OSError if it cannot be read."""
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path}: is too large for a fidelity plan")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        raise ValueError(f"{path}: is no ordinary file, or too large for a fidelity plan")
     try:
-        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as error:
+        return plan_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: is no JSON; a fidelity plan is an object such as {EXAMPLE}") from error
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -53,8 +53,8 @@ class CFTWeights:
 
 
 def _check_mask(mask: Tensor) -> None:
-    if mask.ndim != 4 or mask.shape[1] != 1 or mask.numel() == 0:
-        raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {tuple(mask.shape)}")
+    if not isinstance(mask, Tensor) or mask.ndim != 4 or mask.shape[1] != 1 or mask.numel() == 0:
+        raise ValueError(f"a CFT mask is (b, 1, h, w) with values in [0, 1], got {getattr(mask, 'shape', type(mask))}")
     low, high = (value.item() for value in mask.aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # NaN is neither; resizing may round a little beyond
         raise ValueError(f"a CFT mask has values in [0, 1], got {low:g} to {high:g}: scale or clip it first")
@@ -66,7 +66,7 @@ def _check_weight(w: Weight) -> None:
             raise ValueError(f"w as a tensor is (b,), one value a face, got {tuple(w.shape)}; use CFTWeights(mask=...)")
         in_range = bool(((w >= 0) & (w <= 1)).all())  # on a GPU this waits for it, once for each CFTWeights
     else:
-        in_range = 0 <= w <= 1
+        in_range = isinstance(w, int | float) and 0 <= w <= 1
     if not in_range:
         raise ValueError(f"the fidelity weight w lies between 0 (quality) and 1 (fidelity), got {w}")
 

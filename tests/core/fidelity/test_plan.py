@@ -72,6 +72,14 @@ def test_a_number_is_a_plan_and_a_plan_without_a_base_gets_one():
     assert as_plan(FidelityPlan(base=0.0), 0.2).base == 0.0
 
 
+def test_numbers_of_numpy_and_of_other_types_are_the_same_plan_and_saved():
+    plain = FidelityPlan(base=0.5, frames={2: 1.0}, scales={32: 0.25}, faces=(1.0,))
+    faces = (np.int64(1),)
+    other = FidelityPlan(base=np.float32(0.5), frames={np.int64(2): 1}, scales={32.0: np.float64(0.25)}, faces=faces)  # pyright: ignore
+    assert other == plain
+    assert json.dumps(plan_to_json(other)) == json.dumps(plan_to_json(plain))
+
+
 def test_weights_between_keys_are_linear_in_frames_and_in_the_logarithm_of_sizes():
     assert [weight_between({10: 0.0, 20: 1.0}, at) for at in (0, 10, 12.5, 20, 99)] == [0, 0, 0.25, 1, 1]
     sizes = [weight_between_sizes({16: 0.2, 256: 1.0}, px) for px in (1, 16, 64, 256, 4000)]
@@ -88,9 +96,16 @@ def test_weights_between_keys_are_linear_in_frames_and_in_the_logarithm_of_sizes
         ({"outside": -0.1}, "the fidelity outside the mask .* got -0.1"),
         ({"faces": (0.5, 2.0)}, "the fidelity of face 1 .* got 2.0"),
         ({"frames": {3: float("inf")}}, "the fidelity of frame 3 .* got inf"),
-        ({"frames": {-1: 0.5}}, "frames of a fidelity plan has the key -1, the least is 0"),
-        ({"sizes": {0.5: 0.5}}, "sizes of a fidelity plan has the key 0.5, the least is 1"),
+        ({"frames": {-1: 0.5}}, "frames of a fidelity plan has the key -1: a key is a whole number, 0 to"),
+        ({"sizes": {0.5: 0.5}}, "sizes of a fidelity plan has the key 0.5: a key is a number, 1 to"),
         ({"regions": {"chin": 0.5}}, "no region is called chin: there are eyes, brows, nose, mouth, skin, hair, rest"),
+        ({"frames": {1.5: 0.5}}, "frames of a fidelity plan has the key 1.5: a key is a whole number"),
+        ({"frames": {10**400: 0.5}}, "frames of a fidelity plan has the key 1000"),
+        ({"frames": {True: 0.5}}, "has the key True"),
+        ({"scales": {"32": 0.5}}, "scales of a fidelity plan has the key '32'"),
+        ({"sizes": [0.5]}, "sizes of a fidelity plan is a mapping to weights, got .0.5."),
+        ({"faces": 0.5}, "faces of a fidelity plan is a tuple of weights, got 0.5"),
+        ({"mask": "mask.png"}, "the mask of a fidelity plan is a FidelityMask, got a str"),
         ({"scales": {32: 1.2}}, "the factor of scale 32 .* got 1.2"),
     ],
 )
@@ -128,7 +143,7 @@ def test_masks_that_make_no_sense_are_named(values, complaint):
         ({"regions": ["eyes"]}, "regions of a fidelity plan is an object of regions"),
         ({"faces": 0.5}, "faces of a fidelity plan is a list of weights, got 0.5"),
         ({"faces": ["x"]}, "the fidelity of face 0 .* got 'x'"),
-        ({"mask": "mask.png"}, "the mask of the fidelity plan cannot be read"),
+        ({"mask": "mask.png"}, "the mask of a fidelity plan is what was saved of one, got 'mask.png'"),
         ({"mask": MASK.to_json() | {"shape": [1, 2**20, 2**20]}}, "cannot be read: its shape is"),
         ({"mask": MASK.to_json() | {"shape": [1, float("inf"), 2]}}, "the mask of the fidelity plan cannot be read"),
         ({"mask": MASK.to_json() | {"shape": [1, 2, 2]}}, "cannot be read: it holds more than its shape says"),
