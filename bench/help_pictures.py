@@ -22,7 +22,7 @@ from codeformer_core.models import BUNDLED, USAGE
 from codeformer_core.pasting.alignment import template
 from codeformer_core.pictures.arrays import from_network, to_network
 from codeformer_core.pictures.degradation import LEVELS, Degradation, degradation_rng, degrade, sample_degradation
-from codeformer_core.restorer import AlignedFace, Weighting
+from codeformer_core.restoration import AlignedFace, Weighting
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "web" / "docs" / "images"

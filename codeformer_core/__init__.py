@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from .networks.vqgan import VQAutoEncoder
     from .pasting.parsing import load_parser
     from .pictures.files import read_picture, write_picture
-    from .restorer import AlignedFace, FaceRestorer, Restoration, RestoreConfig
+    from .restoration import AlignedFace, Restoration, RestoreConfig
+    from .restorer import FaceRestorer
     from .weights.checkpoint import load_codeformer, load_vq_autoencoder
 
 # Where each public name lives. It is imported on first use, so that `import codeformer_core` alone loads no torch.
 _MODULES = {
-    "AlignedFace": "restorer",
+    "AlignedFace": "restoration",
     "AutoFidelity": "fidelity.plan",
     "CFTWeights": "networks.cft",
     "CodeFormer": "networks.codeformer",
@@ -32,8 +33,8 @@ _MODULES = {
     "FaceSelection": "detection.faces",
     "FidelityMask": "fidelity.mask",
     "FidelityPlan": "fidelity.plan",
-    "Restoration": "restorer",
-    "RestoreConfig": "restorer",
+    "Restoration": "restoration",
+    "RestoreConfig": "restoration",
     "VQAutoEncoder": "networks.vqgan",
     "VQConfig": "networks.config",
     "load_codeformer": "weights.checkpoint",

@@ -17,7 +17,8 @@ from ..pictures.files import Picture, output_suffix, read_picture, write_picture
 from ..pictures.folders import find_pictures
 from ..pictures.formats import PICTURE_SUFFIXES, PictureError, writable
 from ..pictures.metadata import Metadata
-from ..restorer import AlignedFace, FaceRestorer
+from ..restoration import AlignedFace
+from ..restorer import FaceRestorer
 from ..whole_files import whole_file
 from .reports import face_report, own_crops, own_results, read_report, stamp, write_report
 

@@ -65,7 +65,7 @@ def _restore(args: argparse.Namespace) -> int:
     from ..detection.faces import FaceSelection
     from ..fidelity.saved import plan_to_json
     from ..models import default_model, model_path, model_usage
-    from ..restorer import RestoreConfig
+    from ..restoration import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, restore_files
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
     from .memory import keep_freed_memory

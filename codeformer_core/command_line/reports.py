@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..restorer import AlignedFace
+from ..restoration import AlignedFace
 from ..whole_files import whole_file
 
 MARK, VERSION = "codeformer_report", 1  # tells our reports from other programs' files of the same name

@@ -43,7 +43,8 @@ class LoadedModel:
 
     def restorer(self, detector: "LoadedDetector | None" = None, *, colour_match: str, **settings: Any) -> Any:
         """The core's pipeline; `settings` are `RestoreConfig`'s, and what this kind of model needs is set besides."""
-        from ...codeformer_core.restorer import FaceRestorer, RestoreConfig
+        from ...codeformer_core.restoration import RestoreConfig
+        from ...codeformer_core.restorer import FaceRestorer
 
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ...codeformer_core.networks.codeformer import CodePrediction
-from ...codeformer_core.restorer import AlignedFace, FaceRestorer
+from ...codeformer_core.restoration import AlignedFace
+from ...codeformer_core.restorer import FaceRestorer
 from .remembered import Remembered, content_key
 
 

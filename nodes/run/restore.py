@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
-from ...codeformer_core.restorer import FaceRestorer, RestoreConfig
+from ...codeformer_core.restoration import RestoreConfig
+from ...codeformer_core.restorer import FaceRestorer
 from .found import FoundFaces
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_image, to_limits, to_pictures

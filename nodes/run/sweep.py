@@ -11,7 +11,8 @@ from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.apply import check_scales
 from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan, as_plan
 from ...codeformer_core.pictures.arrays import to_float
-from ...codeformer_core.restorer import AlignedFace, FaceRestorer
+from ...codeformer_core.restoration import AlignedFace
+from ...codeformer_core.restorer import FaceRestorer
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import to_pictures
 from .progress import count_faces, watched

@@ -14,7 +14,7 @@ from ...codeformer_core.fidelity.mask import FidelityMask
 from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan
 from ...codeformer_core.pasting.alignment import crop_region, paste_mask
 from ...codeformer_core.pictures.arrays import from_float, to_float
-from ...codeformer_core.restorer import AlignedFace
+from ...codeformer_core.restoration import AlignedFace
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_pictures
 from .progress import watched

@@ -12,7 +12,8 @@ import torch
 from codeformer_core.detection.faces import Face, FaceSelection
 from codeformer_core.networks.cft import CFTWeights
 from codeformer_core.pictures.degradation import Degradation, degrade
-from codeformer_core.restorer import FaceRestorer, RestoreConfig
+from codeformer_core.restoration import RestoreConfig
+from codeformer_core.restorer import FaceRestorer
 
 
 @pytest.fixture(scope="module")

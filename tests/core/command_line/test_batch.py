@@ -19,7 +19,8 @@ from codeformer_core.detection.faces import Face
 from codeformer_core.pasting.alignment import template
 from codeformer_core.pictures import files
 from codeformer_core.pictures.files import read_picture
-from codeformer_core.restorer import FaceRestorer, RestoreConfig
+from codeformer_core.restoration import RestoreConfig
+from codeformer_core.restorer import FaceRestorer
 
 SIZE = 96  # of the pictures; the face is the 64 pixels in the middle, as large as the network's crop
 

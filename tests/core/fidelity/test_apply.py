@@ -18,7 +18,8 @@ from codeformer_core.fidelity.plan import REGIONS, AutoFidelity, FidelityPlan
 from codeformer_core.models import BUNDLED
 from codeformer_core.networks.cft import CFTWeights
 from codeformer_core.pasting.alignment import estimate_affine
-from codeformer_core.restorer import AlignedFace, FaceRestorer, RestoreConfig
+from codeformer_core.restoration import AlignedFace, RestoreConfig
+from codeformer_core.restorer import FaceRestorer
 
 SIZES = (32, 64)
 

@@ -10,7 +10,8 @@ from codeformer_core.fidelity.automatic import ASSUMED, MINI, FaceQuality, face_
 from codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan
 from codeformer_core.models import BUNDLED, USAGE
 from codeformer_core.pictures.degradation import Degradation, degrade
-from codeformer_core.restorer import FaceRestorer, RestoreConfig
+from codeformer_core.restoration import RestoreConfig
+from codeformer_core.restorer import FaceRestorer
 
 STRENGTHS = np.linspace(0, 1, 5)
 KINDS = {
