@@ -47,13 +47,13 @@ def encode(
     """
     size = samples.shape[1], samples.shape[0]
     if format == "PNG":
+        _say_left_out([] if metadata.iptc is None else ["IPTC"], format, path)
         chunks = [colour_chunks, *png_chunks(metadata, icc_profile, size)]
         if samples.dtype == np.uint16:
             return png.with_chunks(png.encode_deep(samples), chunks)
         return png.with_chunks(_by_pillow(Image.fromarray(samples), format, {}), chunks)
     options, lost = pillow_options(metadata, format, size)
-    if lost:
-        logger.warning("%s: %s has no place for %s of the input, left out", path, format, ", ".join(lost))
+    _say_left_out(lost, format, path)
     if format == "TIFF":
         return tiff.encode(samples, options["exif"], icc_profile, metadata.dpi, inks=mode == "CMYK")
     if icc_profile is not None:
@@ -66,6 +66,11 @@ def encode(
     }.get(format, {})
     image = Image.fromarray(samples) if mode is None else Image.frombytes(mode, size, samples.tobytes())
     return _by_pillow(image, format, options)
+
+
+def _say_left_out(lost: list[str], format: str, path: Path) -> None:
+    if lost:
+        logger.warning("%s: %s has no place for %s of the input, left out", path, format, ", ".join(lost))
 
 
 def _by_pillow(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:

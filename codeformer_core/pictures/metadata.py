@@ -176,7 +176,9 @@ def _with_text(exif: Image.Exif, text: Mapping[str, str], format: str) -> list[s
 def pillow_options(metadata: Metadata, format: str, size: tuple[int, int]) -> tuple[dict[str, Any], list[str]]:
     """How Pillow is told to write metadata in a format other than PNG; and what has no place there, by name."""
     if format == "BMP":
-        return {} if metadata.dpi is None else {"dpi": metadata.dpi}, []
+        named = {"EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
+        lost = [*metadata.text, *(name for name, value in named.items() if value is not None)]
+        return {} if metadata.dpi is None else {"dpi": metadata.dpi}, lost
     exif = _exif_for(metadata, size)
     if format == "TIFF":
         _keep_photograph(exif)

@@ -226,3 +226,11 @@ def test_text_that_cannot_be_read_does_not_cost_the_picture(tmp_path, caplog, na
     assert np.array_equal(picture.rgb, RGB)
     if name != "damaged":  # Pillow takes it for empty
         assert "a.png: its text is damaged or too large" in caplog.text
+
+
+@pytest.mark.parametrize(("suffix", "lost"), [(".png", ["IPTC"]), (".bmp", ["dream", "XMP", "IPTC"])])
+def test_what_a_format_has_no_place_for_is_named(tmp_path, caplog, suffix, lost):
+    metadata = Metadata(text={"dream": "x"}, xmp=b"<x/>", iptc=b"i")
+    write_picture(tmp_path / f"a{suffix}", RGB, Picture(rgb=RGB, metadata=metadata))
+    (line,) = caplog.messages
+    assert f"has no place for {', '.join(lost)} of the input" in line
