@@ -25,6 +25,7 @@ class DetectorConfig:
     nms_threshold: float = 0.4  # of boxes that overlap by more than this (intersection over union), the surest is kept
     short_side: int | None = 640  # pixels that pictures are scaled to before the search; None: not scaled
     batch_size: int = 8  # pictures at once through the network
+    any_angle: bool = True  # a second look at each face, turned, for its landmarks (`any_angle.py`)
 
     def __post_init__(self):
         if not 0.01 <= self.score_threshold < 1:  # below, every anchor is a face

@@ -14,6 +14,7 @@ from ..facexlib_nets import RetinaFaceBackbone, batched_nms, build_retinaface
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
+from .any_angle import at_any_angle
 from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 
@@ -41,7 +42,16 @@ class RetinaFaceDetector:
         config = config or self.config
         pictures = as_pictures(images)
         sizes = [search_size(picture, config.short_side) for picture in pictures]
-        return [without_doubles(faces) for faces in self._find_large_too(pictures, sizes, config)]
+        found = [without_doubles(faces) for faces in self._find_large_too(pictures, sizes, config)]
+        if not config.any_angle:
+            return found
+
+        def search(crops: list[np.ndarray]) -> list[list[Face]]:
+            at_once = replace(config, score_threshold=0.3, batch_size=32)
+            return self._find(crops, [crop.shape[:2] for crop in crops], at_once)  # pyright: ignore[reportArgumentType]
+
+        pairs = zip(pictures, found, strict=True)
+        return [without_doubles(at_any_angle(picture, faces, search)) for picture, faces in pairs]
 
     def _find_large_too(
         self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig

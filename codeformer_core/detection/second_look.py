@@ -8,7 +8,7 @@ from .detector import Detector, DetectorConfig, scale_picture
 
 SIDE = 160  # pixels that a crop is scaled to; around it is as much again of plain grey
 GREY = 0.52
-SEARCH = DetectorConfig(score_threshold=0.5, short_side=2 * SIDE)
+SEARCH = DetectorConfig(score_threshold=0.5, short_side=2 * SIDE, any_angle=False)  # crops are upright
 NEAR = 0.4  # of the eye distance: how far the landmarks may lie, in the mean, from where alignment puts them
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
+from .any_angle import at_any_angle
 from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 
@@ -34,7 +35,17 @@ class YuNetDetector:
         config = config or self.config
         self.net.setScoreThreshold(config.score_threshold)
         self.net.setNMSThreshold(config.nms_threshold)
-        return [self._search(picture, i, config.short_side) for i, picture in enumerate(as_pictures(images))]
+        pictures = as_pictures(images)
+        found = [self._search(picture, i, config.short_side) for i, picture in enumerate(pictures)]
+        if not config.any_angle:
+            return found
+        self.net.setScoreThreshold(0.3)
+
+        def search(crops: list[np.ndarray]) -> list[list[Face]]:
+            return [self._search(crop, 0, None) for crop in crops]
+
+        pairs = zip(pictures, found, strict=True)
+        return [without_doubles(at_any_angle(picture, faces, search)) for picture, faces in pairs]
 
     def _search(self, picture: np.ndarray, index: int, short_side: int | None) -> list[Face]:
         size = search_size(picture, short_side)

@@ -1,0 +1,57 @@
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from codeformer_core.detection.any_angle import at_any_angle
+from codeformer_core.detection.detector import DetectorConfig
+from codeformer_core.detection.load import load_detector
+
+DETECTOR = load_detector()
+SIDE = 640
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """A photograph with one face, its middle at the picture's."""
+    return cv2.resize(skimage.data.astronaut()[:300, 70:370], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def upright(photo) -> np.ndarray:
+    (face,) = DETECTOR.detect(photo, DetectorConfig(any_angle=False))[0]
+    return face.landmarks
+
+
+@pytest.mark.parametrize("angle", range(0, 360, 30))
+def test_landmarks_are_right_at_any_angle(photo, upright, angle):
+    turn = cv2.getRotationMatrix2D((SIDE / 2 - 0.5, SIDE / 2 - 0.5), angle, 0.8)
+    turned = cv2.warpAffine(photo, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
+    wanted = cv2.transform(upright[None], turn)[0]
+    faces = DETECTOR.detect(turned)[0]
+    off = [np.linalg.norm(face.landmarks - wanted, axis=1).mean() for face in faces]
+    assert min(off) < 0.15 * np.linalg.norm(wanted[1] - wanted[0])
+
+
+def test_an_upright_face_is_left_as_it_was_found(photo, upright):
+    for picture in (photo, photo.astype(np.float32) / 255, photo.astype(np.uint16) * 257):
+        (face,) = DETECTOR.detect(picture)[0]
+        np.testing.assert_allclose(face.landmarks, upright, atol=0.5)
+        assert (face.score, face.image_index) == (pytest.approx(0.999, abs=0.01), 0)
+
+
+def test_a_face_that_no_turn_finds_again_stays_as_it_was(photo, face_at):
+    face = face_at(300, 300, 100, 2.0)
+    assert at_any_angle(photo, [face], lambda crops: [[] for _ in crops]) == [face]
+    assert at_any_angle(photo, [], lambda crops: pytest.fail("there is nothing to look at")) == []
+
+
+def test_faces_of_all_sizes_and_at_the_edge_are_looked_at_in_crops_of_one_size(photo, face_at):
+    seen = []
+
+    def search(crops):
+        seen.extend(crop.shape for crop in crops)
+        return [[] for _ in crops]
+
+    at_any_angle(photo, [face_at(0, 639, 8), face_at(320, 320, 3000), face_at(-50, 320, 200)], search)
+    assert set(seen) == {(96, 96, 3)}
