@@ -4,6 +4,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..draws import draws
+
 
 class CodeUsage:
     """Counts how often each code item was chosen since the last `reset`; codes of all processes are given to it."""
@@ -53,7 +55,7 @@ def revive(
     if not len(items):
         return 0
     outputs = rearrange(z.float(), "b d h w -> (b h w) d")
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    generator = draws(seed, step, "revived items")
     chosen = torch.cat(
         [torch.randperm(len(outputs), generator=generator) for _ in range(-(-len(items) // len(outputs)))]
     )[: len(items)].to(outputs.device)

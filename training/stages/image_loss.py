@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..draws import draws
 from ..presets import StageConfig, TrainConfig
 
 CROP = 64  # px, of the crops for LPIPS, as those on which it was learnt
@@ -48,7 +49,7 @@ class ImageLoss:
 
     def _places(self, slots: Tensor, step: int) -> list[list[float]]:
         """Where each face is cropped, (y, x) in [0, 1], drawn from (seed, step) by the slots of the step."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        generator = draws(self.seed, step, "crops")
         return torch.rand(self.stage.batch_size, 2, generator=generator)[slots.cpu()].tolist()
 
 

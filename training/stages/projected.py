@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ..draws import draws
 from .image_loss import at_size
 from .perceptual import EFFICIENTNET_CHANNELS, EfficientNetLite
 
@@ -69,7 +70,7 @@ class ProjectedDiscriminator(nn.Module):
         side = min(VIEW, size)
         if step % 2 == 0:
             return at_size(x, side)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        generator = draws(self.seed, step, "views")
         places = torch.rand(self.batch_size, 2, generator=generator)
         corners = (places[slots.cpu()] * (size - side)).round().int().tolist()
         parts = [face[:, top : top + side, left : left + side] for face, (top, left) in zip(x, corners, strict=True)]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from codeformer_core.networks.config import VQConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
+from ..draws import draws
 from ..presets import StageConfig, TrainConfig
 from .image_loss import ImageLoss
 from .outcome import Outcome
@@ -65,7 +66,7 @@ class StageOne:
         stay in those few dimensions. Leaving out the codebook at times is as in Défossez et al., arXiv 2410.00037.
         """
         share = 1 - step / self.stage.unquantized_until if step < self.stage.unquantized_until else 0.0
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        generator = draws(self.seed, step, "without codebook")
         return (torch.rand(self.stage.batch_size, generator=generator) < share).to(slots.device)[slots]
 
     def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
