@@ -14,6 +14,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from codeformer_core import CodeFormer, CodeFormerConfig
+from codeformer_core.detection.mobile_retinaface import MobileRetinaFace
 from codeformer_core.facexlib_nets import build_bisenet, build_parsenet, build_retinaface
 from codeformer_core.weights.checkpoint import for_inference
 from training.presets import MINI, MINI_256
@@ -22,8 +23,8 @@ from .measure import machine
 
 CODEFORMERS = {"official": CodeFormerConfig(), "mini": MINI.model, "mini_256": MINI_256.model}
 OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
-    "retinaface_mobile0.25": (lambda: build_retinaface("mobile0.25"), (640, 1138)),
-    "retinaface_resnet50": (lambda: build_retinaface("resnet50"), (640, 1138)),
+    "retinaface_mobile0.25": (MobileRetinaFace, (640, 1138)),
+    "retinaface_resnet50": (build_retinaface, (640, 1138)),
     "parsenet": (build_parsenet, (512, 512)),
     "bisenet": (build_bisenet, (512, 512)),
 }

@@ -2,23 +2,17 @@
 
 import warnings
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
-from torch import Tensor, nn
-
-RetinaFaceBackbone = Literal["mobile0.25", "resnet50"]
+from torch import nn
 
 
-def build_retinaface(backbone: RetinaFaceBackbone) -> nn.Module:
-    """RetinaFace with random weights, in eval mode on the CPU.
-
-    (b, 3, h, w) BGR minus (104, 117, 123) -> box offsets (b, n, 4), probabilities (b, n, 2) of background and face,
-    landmark offsets (b, n, 10), for the n anchors of `retinaface.anchors`.
-    """
+def build_retinaface() -> nn.Module:
+    """RetinaFace on a ResNet-50 with random weights, in eval mode on the CPU; in and out as `MobileRetinaFace`."""
     retinaface = _import("facexlib.detection.retinaface")
     with warnings.catch_warnings():  # facexlib calls torchvision's resnet50 in its old way
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
-        return retinaface.RetinaFace(network_name=backbone, phase="test", device="cpu").eval()
+        return retinaface.RetinaFace(network_name="resnet50", phase="test", device="cpu").eval()
 
 
 def build_parsenet() -> nn.Module:
@@ -29,11 +23,6 @@ def build_parsenet() -> nn.Module:
 def build_bisenet() -> nn.Module:
     """BiSeNet with random weights, in eval mode on the CPU: (b, 3, h, w) -> three (b, 19, h, w), the first the best."""
     return _import("facexlib.parsing.bisenet").BiSeNet(num_class=19).eval()
-
-
-def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    """Indices of the boxes left by non-maximum suppression within each group, highest score first."""
-    return _import("torchvision.ops").batched_nms(boxes, scores, groups, threshold)
 
 
 def _import(module: str) -> Any:

@@ -4,26 +4,27 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..facexlib_nets import RetinaFaceBackbone, batched_nms, build_retinaface
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
 from .any_angle import at_any_angle
 from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
+from .mobile_retinaface import MobileRetinaFace
 
 MEAN_BGR = np.array((104, 117, 123), np.float32)
 LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the two anchor sizes of each, in pixels
 LARGEST = LEVELS[-1][1][-1]
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 HEAD = "ClassHead.0.conv1x1.weight"
-BACKBONES: dict[int, RetinaFaceBackbone] = {64: "mobile0.25", 256: "resnet50"}  # told by the width of the heads
+BACKBONES = {64: "MobileNet-0.25", 256: "ResNet-50"}  # told by the width of the heads
 
 
 class RetinaFaceDetector:
@@ -96,8 +97,16 @@ class RetinaFaceDetector:
         which, anchor = (indices.cpu() for indices in found)
         offsets, points, scores = (t[found].float().cpu() for t in (box_offsets, landmark_offsets, scores))
         boxes, landmarks = decode(anchors(*x.shape[1:3])[anchor], offsets, points)
-        kept = batched_nms(boxes, scores, which, config.nms_threshold)
+        kept = _without_overlaps(boxes, scores, which, config.nms_threshold)
         return tuple(t[kept].numpy() for t in (which, boxes, landmarks, scores))
+
+
+def _without_overlaps(boxes: Tensor, scores: Tensor, which: Tensor, threshold: float) -> np.ndarray:
+    """Indices of the boxes (n, 4) left by non-maximum suppression in each picture, highest score first."""
+    corners, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    xywh = torch.cat((corners, sides), dim=1).double().numpy()
+    kept = cv2.dnn.NMSBoxesBatched(xywh, scores.numpy(), which.int().numpy(), 0.0, threshold)  # pyright: ignore
+    return np.asarray(kept, np.int64).reshape(-1)
 
 
 def _is_large(face: Face, picture: np.ndarray, size: tuple[int, int], limit: float = LARGEST) -> bool:
@@ -115,9 +124,15 @@ def load_retinaface(
         raise CheckpointError(
             f"{path}: holds a {identify(state)}, expected RetinaFace with a MobileNet-0.25 or ResNet-50 backbone"
         )
-    net = build_retinaface(backbone)
+    if backbone == "ResNet-50":
+        from ..facexlib_nets import build_retinaface
+
+        net = build_retinaface()
+    else:
+        with torch.device("meta"):
+            net = MobileRetinaFace().eval()
     with naming(path):
-        load_strictly(net, state, f"RetinaFace ({backbone})")
+        load_strictly(net, state, f"RetinaFace ({backbone})", assign=True)
     return RetinaFaceDetector(for_inference(fuse_batch_norms(net), device=device), config=config)
 
 

@@ -99,8 +99,9 @@ class VectorQuantizer(nn.Module):
     def __init__(self, codebook_size: int, codebook_dim: int, beta: float):
         super().__init__()
         self.beta = beta
-        self.embedding = nn.Embedding(codebook_size, codebook_dim)
-        nn.init.uniform_(self.embedding.weight, -1 / codebook_size, 1 / codebook_size)
+        # A plain nn.Embedding begins with normal_, which on the meta device imports all of torch._dynamo.
+        items = torch.empty(codebook_size, codebook_dim).uniform_(-1 / codebook_size, 1 / codebook_size)
+        self.embedding = nn.Embedding.from_pretrained(items, freeze=False)
 
     def nearest(self, z: Tensor) -> Tensor:  # (b, d, n, n) -> (b, n * n)
         """Codes of the nearest items, by Euclidean distance."""

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
 import cv2
@@ -54,7 +55,7 @@ def detector() -> RetinaFaceDetector:
 
 @pytest.fixture(scope="module")
 def reference():
-    net = build_retinaface("mobile0.25")
+    net = import_module("facexlib.detection.retinaface").RetinaFace(network_name="mobile0.25", device="cpu").eval()
     net.load_state_dict(load_file(BUNDLED))
     return net
 
@@ -101,7 +102,7 @@ def test_same_as_facexlib_at_odd_sizes(detector, reference, size):
 def test_resnet50_same_as_facexlib():
     """Random weights find 'faces' everywhere: many boxes to decode, and a ResNet's batch norms fused."""
     torch.manual_seed(0)
-    net: Any = build_retinaface("resnet50")
+    net: Any = build_retinaface()
     picture = head(96)
     for module in net.modules():  # one pass sets their statistics, so that offsets stay of a sane size
         if isinstance(module, torch.nn.BatchNorm2d):
