@@ -150,8 +150,9 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         metavar="DEV",
         help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)",
     )
-    add("--dtype", default="float32", choices=("float32", "bfloat16", "float16"),
-        help="of the restoring network (default float32)")  # fmt: skip
+    add("--dtype", default="auto", choices=("auto", "mixed", "float32", "bfloat16", "float16"),
+        help="what the restoring network computes in; mixed: half precision where that does no harm; auto (default): "
+        "mixed on processors that are faster so, else float32")  # fmt: skip
     add("--batch-size", type=int, default=4, metavar="N", help="faces at once through the network (default 4)")
     add("--accept-license", action="store_true", help="accept the licence of the weights that are downloaded")
     add("--offline", action="store_true", help="never download")

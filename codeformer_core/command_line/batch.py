@@ -19,6 +19,7 @@ from ..pictures.formats import PICTURE_SUFFIXES, PictureError, writable
 from ..pictures.metadata import Metadata
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
+from ..weights.precision import named
 from ..whole_files import whole_file
 from .reports import face_report, own_crops, own_results, read_report, stamp, write_report
 
@@ -211,6 +212,7 @@ def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, co
         "size": [width, height],
         "frames": picture.frames,
         "settings": config.settings,
+        "dtype": named(restorer.net) if restorer.net else None,
         "faces": [face_report(face) for face in faces],
     }
     write_report(job.report, report)

@@ -170,6 +170,7 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     from ..pasting.parsing import load_parser
     from ..restorer import FaceRestorer
     from ..weights.checkpoint import load_codeformer
+    from ..weights.precision import numbers_for
 
     device = args.device
     if device is None:
@@ -181,7 +182,7 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
     search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
-    net = load_codeformer(path, device=device, dtype=getattr(torch, args.dtype))
+    net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
     parser = load_parser(args.parser, device=device, **download) if args.parser else None
     return FaceRestorer(net, detector, config, parser=parser)

@@ -23,6 +23,7 @@ from ..networks.config import CodeFormerConfig, VQConfig, codeformer_config, con
 from ..networks.state_dicts import CheckpointError, check_whole, identify, unwrap
 from ..networks.vqgan import VQAutoEncoder
 from ..whole_files import whole_file
+from .precision import Numbers, mix
 
 CONFIG_KEY = "codeformer_config"
 # What reading a damaged file may raise besides SafetensorError and UnpicklingError.
@@ -50,12 +51,13 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def load_codeformer(
-    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: Numbers | None = None
 ) -> CodeFormer:
     """A CodeFormer for inference from a .safetensors or .pth file: in eval mode, without gradients, channels last.
 
     Sizes come from the parameters' shapes and, where there is one, from the config in the file's metadata. `dtype` None
-    is float32. Raises FileNotFoundError, or CheckpointError if the file is damaged or holds another network.
+    is float32, and "mixed" half precision where it does no harm (`weights.precision`). Raises FileNotFoundError, or
+    CheckpointError if the file is damaged or holds another network.
     """
     state, metadata = read_state_dict(path)
     with naming(path):
@@ -77,10 +79,12 @@ def load_vq_autoencoder(
     return for_inference(net, device=device, dtype=dtype)
 
 
-def for_inference(net: Net, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Net:
+def for_inference(net: Net, *, device: torch.device | str = "cpu", dtype: Numbers | None = None) -> Net:
     """The network on a device, channels last (faster convolutions on CPUs and GPUs), fixed."""
     survive_fork()
-    net = net.to(device=device, dtype=dtype or torch.float32)
+    net = net.to(device=device, dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    if dtype == "mixed":
+        mix(net)
     net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return net.eval().requires_grad_(False)
 

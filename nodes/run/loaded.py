@@ -183,10 +183,10 @@ def _loaded(patcher: ModelPatcher, memory: int, what: str, remedy: str) -> Itera
         ) from error
 
 
-def load_model(name: str, accept_license: bool = False) -> LoadedModel:
+def load_model(name: str, accept_license: bool = False, precision: str = "auto") -> LoadedModel:
     """The model of a loader's choice; read from its file only when that has changed."""
     path, device = model_file(name, accept_license), mm.get_torch_device()
-    return _model(MODELS.get(name), path, stamp(path), device, compute_dtype(device))
+    return _model(MODELS.get(name), path, stamp(path), device, numbers_on(device, precision))
 
 
 def load_detector(
@@ -227,25 +227,28 @@ def default_detector() -> LoadedDetector:
     return load_detector(next(iter(DETECTORS)))
 
 
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """float32, unless ComfyUI was started with a half precision for VAEs, which these networks are closest to."""
-    dtype = mm.vae_dtype(device, [])
-    return dtype if dtype in (torch.float16, torch.bfloat16) else torch.float32
+def numbers_on(device: torch.device, precision: str) -> Any:
+    """What the network computes in (`weights.precision`).
+
+    auto is mixed also where ComfyUI was started with VAEs, to which these networks are closest, in half precision.
+    """
+    from ...codeformer_core.weights.precision import numbers_for
+
+    halved = mm.vae_dtype(device, []) in (torch.float16, torch.bfloat16)
+    return numbers_for("mixed" if precision == "auto" and halved else precision, device.type)
 
 
 # One of each is kept besides those that ComfyUI's own cache of outputs holds, for nodes without a loader.
 
 
 @lru_cache(maxsize=1)
-def _model(
-    core_name: str | None, path: Path, mark: tuple[int, int], device: torch.device, dtype: torch.dtype
-) -> LoadedModel:
+def _model(core_name: str | None, path: Path, mark: tuple[int, int], device: torch.device, numbers: Any) -> LoadedModel:
     from ...codeformer_core.models import model_usage
     from ...codeformer_core.weights.checkpoint import load_codeformer
 
     logger.info("loading %s", path)
     usage = model_usage(core_name or str(path), path)
-    return LoadedModel(patcher=_patcher(load_codeformer(path, dtype=dtype), device), usage=usage)
+    return LoadedModel(patcher=_patcher(load_codeformer(path, dtype=numbers), device), usage=usage)
 
 
 @lru_cache(maxsize=1)

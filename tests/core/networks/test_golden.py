@@ -73,6 +73,15 @@ def test_codeformer_golden(prediction, case):
     assert_golden(out.std((2, 3)), golden[f"{case}/out.std"])
 
 
+@pytest.mark.parametrize("w", [0.0, 1.0])
+def test_mixed_precision_comes_near_to_float32_on_the_published_network(prediction, w):
+    net, predicted = prediction
+    mixed = for_inference(CodeFormer.from_state_dict(rebuilt("codeformer")), dtype="mixed")
+    with torch.inference_mode():
+        exact, near = net.decode(predicted, w).clamp(-1, 1), mixed.decode(predicted, w).float().clamp(-1, 1)
+    assert -10 * torch.log10((exact - near).square().mean() / 4) > 42
+
+
 def test_vqgan_golden():
     net = for_inference(VQAutoEncoder.from_state_dict(rebuilt("vqgan")))
     golden = np.load(DATA / "vqgan.npz")
