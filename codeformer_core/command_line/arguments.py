@@ -64,6 +64,11 @@ def _name(text: str) -> str:
     return text
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    """In one order, since a result does not depend on theirs."""
+    return () if text == "none" else tuple(sorted(part.strip() for part in text.split(",")))
+
+
 def _add_restore(commands: Any, common: OneLineParser) -> None:
     restore = commands.add_parser(
         "restore",
@@ -131,6 +136,13 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         metavar="P",
         help="masks that follow the face: parsenet, bisenet, or a file of such weights",
     )
+    add("--mask-parts", type=_parts, default=("ears", "glasses", "hair"), metavar="P,...",
+        help="what the masks of --parser take in besides the bare face: of hair, hat, glasses, neck, ears; or none "
+        "(default hair,glasses,ears)")  # fmt: skip
+    add("--occlusion", action="store_true", help="leave what hides a face, such as a microphone, as it is: where input "
+        "and restored face have other coarse colours; needs no parsing net")  # fmt: skip
+    add("--side-strength", type=float, default=1.0, metavar="S", help="how far restored faces in profile cover the "
+        "picture's own, 0 to 1: falls from 1 at 45 degrees of turn to this at 90 (default 1: like others)")  # fmt: skip
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")

@@ -88,6 +88,9 @@ def _restore(args: argparse.Namespace) -> int:
         large_faces=args.large_faces,
         colour_match=args.colour_match or usage.colour_match,
         feather=args.feather,
+        side_strength=args.side_strength,
+        occlusion=args.occlusion,
+        mask_parts=args.mask_parts,
         min_confidence=usage.min_confidence if args.min_confidence is None else args.min_confidence,
         batch_size=args.batch_size,
     )
@@ -95,6 +98,7 @@ def _restore(args: argparse.Namespace) -> int:
         **asdict(replace(config, w=0.0)),
         "w": plan_to_json(plan),
         "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
+        "mask_parts": sorted(config.mask_parts),
         "model": stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }

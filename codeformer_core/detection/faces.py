@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+
+from .pose import Pose, estimate_pose
 
 Order = Literal["size", "left_to_right", "top_to_bottom", "score", "centre"]
 Only = Literal["all", "largest", "centre"]
@@ -57,6 +60,11 @@ class Face:
     def eye_distance(self) -> float:
         """Distance of the eyes in pixels."""
         return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
+
+    @cached_property
+    def pose(self) -> Pose:
+        """Which way the face looks, estimated from its landmarks."""
+        return estimate_pose(self.landmarks)
 
 
 @dataclass(frozen=True, kw_only=True)
