@@ -97,7 +97,8 @@ def main():
             rounds = [(seconds(detector, picture, None), seconds(detector, picture, ALONE)) for _ in range(args.rounds)]
             costs.append(np.median([both / alone for both, alone in rounds]))
     print(f"{upright} faces found upright\n\n| angle | right | seen, but wrong | not found |\n|---|---|---|---|")
-    for angle, values in [*errors.items(), ("all", [value for values in errors.values() for value in values])]:
+    total = [error for its in errors.values() for error in its]
+    for angle, values in [*errors.items(), ("all", total)]:
         values = np.array(values)
         right, near = (values < RIGHT).mean(), (values < 2).mean()
         print(f"| {angle} | {right:.1%} | {near - right:.1%} | {1 - near:.1%} |")
