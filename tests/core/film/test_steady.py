@@ -52,8 +52,7 @@ def test_a_change_is_followed_at_once(identity_net, rng):
     steady = stack(SteadyFaces(restorer).restore(faces))
     mouth = steady[:, 78:102, 40:80].mean((1, 2, 3))
     np.testing.assert_allclose(mouth, [0.4] * 6 + [0.7] * 4, atol=0.02)
-    quiet = slice(None), slice(0, 40)
-    assert steady[9][quiet].std() < 0.7 * faces[9].crop[quiet].std()
+    assert steady[9][:50].std() < 0.7 * faces[9].crop[:50].std()  # where nothing moved the past still counts
 
 
 def test_tracks_do_not_mix_and_untracked_faces_are_as_alone(restorer, rng):
