@@ -19,6 +19,7 @@ ROOMS = {
         "__main__": {"command_line"},
         "command_line": {
             *(
+                "film",
                 "restorer",
                 "restoration",
                 "models",
@@ -30,6 +31,10 @@ ROOMS = {
                 "migration",
                 "networks",
             ),
+            "whole_files",
+        },
+        "film": {
+            *("restorer", "restoration", "detection", "pasting", "pictures", "networks"),
             "whole_files",
         },
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
