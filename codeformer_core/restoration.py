@@ -67,7 +67,7 @@ class AlignedFace:
     confidence: np.ndarray | None = None  # (n,) float32, the probability of each
     note: str = ""  # why a face was left as it is
     given: bool = False  # the user says that this is a face, so it is never doubted
-    number: int = 0  # of the face among its picture's
+    number: int = 0  # of the face among its picture's, or its track
     image_size: tuple[int, int] = (0, 0)  # of the picture: height, width
     w: Weighting | None = None  # its own, in place of the config's
     weights: FaceWeights | None = None  # that were in force; None for `CFTWeights`, which are not looked into

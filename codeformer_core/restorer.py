@@ -113,7 +113,7 @@ class FaceRestorer:
                     crop=crop,
                     inside=inside,
                     note=note,
-                    number=len(aligned),
+                    number=len(aligned) if face.track is None else face.track,
                     image_size=image.shape[:2],
                 )
             )
@@ -192,7 +192,7 @@ class FaceRestorer:
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
-        for i, note in self._doubts(results[0]).items() if results else ():
+        for i, note in self.doubts(results[0]).items() if results else ():
             for result in results:
                 result[i] = replace(result[i], restored=None, note=note)
         return results
@@ -269,7 +269,7 @@ class FaceRestorer:
             raise ValueError("faces of one batch have either plans or all the same CFTWeights; give them plans")
         return shared
 
-    def _doubts(self, faces: Sequence[AlignedFace]) -> dict[int, str]:
+    def doubts(self, faces: Sequence[AlignedFace]) -> dict[int, str]:
         """The notes of those faces, by index, that neither the network nor a second look of the detector recognises."""
         if self.detector is None:
             return {}

@@ -33,10 +33,7 @@ ROOMS = {
             ),
             "whole_files",
         },
-        "film": {
-            *("restorer", "restoration", "detection", "pasting", "pictures", "networks"),
-            "whole_files",
-        },
+        "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
         "restoration": {"fidelity", "detection", "pasting", "networks"},

@@ -1,1 +1,1 @@
-"""Films: faces tracked from frame to frame and restored, read and written in constant memory."""
+"""Films: scenes, tracks of faces, steady faces, reading and writing."""

@@ -16,7 +16,7 @@ def fingerprint(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return fingerprint(value.detach().cpu().contiguous().view(torch.uint8).numpy() if value.ndim else value.item())
     if isinstance(value, np.ndarray):
-        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
+        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: fingerprint(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

@@ -170,9 +170,10 @@ class FilmJob:
 
         def tracked() -> Iterator[list[Face]]:
             nonlocal start, first_track
-            for i, faces in enumerate(track_faces(scene, self.config.tracks, first_track=first_track), start):
-                first_track = max([first_track, *(face.track + 1 for face in faces if face.track is not None)])
-                yield [replace(face, image_index=i) for face in faces]
+            numbered = track_faces(scene, self.config.tracks, first_track=first_track, first_frame=start)
+            numbers = [face.track for faces in numbered for face in faces if face.track is not None]
+            first_track = max(numbers, default=first_track - 1) + 1
+            yield from numbered
             start += len(scene)
             scene.clear()
 

@@ -93,7 +93,8 @@ class Film:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) as it is to be seen."""
-        return self.coded_size[::-1] if self.turn.swapped else self.coded_size
+        height, width = self.coded_size
+        return (width, height) if self.turn.swapped else (height, width)
 
     @property
     def expected_frames(self) -> int:

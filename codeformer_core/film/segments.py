@@ -122,9 +122,7 @@ def with_decoding_times(segments: Iterable[Packets], delay: int) -> Iterator[Any
 def faces_to_json(faces: Sequence[Face]) -> list[dict[str, Any]]:
     """Faces as JSON values, to the last bit."""
     values = [{field.name: getattr(face, field.name) for field in fields(Face)} for face in faces]
-    return [
-        {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in face.items()} for face in values
-    ]
+    return [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in face.items()} for face in values]
 
 
 def faces_from_json(values: Sequence[dict[str, Any]]) -> list[Face]:

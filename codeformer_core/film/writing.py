@@ -134,9 +134,8 @@ def _interleave(
             continue  # the end of a stream
         if packet.dts is None:
             packet.dts = packet.pts
-        while (
-            frame is not None and packet.dts is not None and _time(frame, time_base) <= _time(packet, packet.time_base)
-        ):
+        at = None if packet.dts is None else packet.dts * packet.time_base
+        while frame is not None and at is not None and frame.dts * time_base <= at:
             result.mux(frame)
             frame = next(frames, None)
         packet.stream = copies[packet.stream.index]
@@ -149,10 +148,6 @@ def _interleave(
         frame = next(frames, None)
     lost = [f"{refused} packets of sound or other streams, whose times are wrong"] if refused else []
     return [*lost, end] if end else lost
-
-
-def _time(packet: Any, time_base: Fraction) -> Fraction:
-    return packet.dts * time_base
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
