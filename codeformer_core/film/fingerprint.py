@@ -14,7 +14,7 @@ def fingerprint(value: Any) -> Any:
     if isinstance(value, torch.nn.Module):
         return fingerprint(dict(value.state_dict()))
     if isinstance(value, torch.Tensor):
-        return fingerprint(value.detach().cpu().contiguous().view(torch.uint8).numpy() if value.ndim else value.item())
+        return fingerprint([list(value.shape), value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy()])
     if isinstance(value, np.ndarray):
         return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()]
     if is_dataclass(value) and not isinstance(value, type):
