@@ -89,13 +89,10 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="paste into this picture, enlarged --upscale times already; or a folder of such, named so")  # fmt: skip
     add("--aligned", action="store_true", help="the inputs are aligned faces: no detection, no paste-back")
     add("--format", metavar="F", help="png, jpg, webp, tiff, bmp, avif or heic (default: each input's own)")
-    add(
-        "--codec",
-        metavar="C",
-        help="of films: h264, hevc, av1, vp9, vp8, prores or ffv1 (default: each film's own, or h264)",
-    )
-    add("--crf", type=int, metavar="N", help="quality of films: 0 is best, 51 (63 for av1, vp9, vp8) is worst (default by codec: "
-        "18 for h264)")  # fmt: skip
+    add("--codec", metavar="C", help="of films: h264, hevc, av1, vp9, vp8, prores or ffv1 (default: each film's own, "
+        "if it is one of these, else h264)")  # fmt: skip
+    add("--crf", type=int, metavar="N", help="quality of films, 0 is best, 51 worst, 63 for av1, vp9 and vp8 (default "
+        "by codec, 18 for h264)")  # fmt: skip
     add("--save-crops", action="store_true", help="also save each aligned face before and after, in OUT/NAME_faces")
     add("--strip-metadata", action="store_true",
         help="drop the inputs' EXIF, text (prompts, workflows), XMP and IPTC; colour profiles stay")  # fmt: skip

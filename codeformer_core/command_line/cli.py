@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -69,7 +69,7 @@ def _restore(args: argparse.Namespace) -> int:
     from ..restoration import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, is_film, restore_files
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
-    from .films import FilmOptions, film_batch, restore_films
+    from .films import FilmBar, FilmOptions, film_batch, restore_films
     from .memory import keep_freed_memory
     from .reports import stamp
 
@@ -148,9 +148,9 @@ def _restore(args: argparse.Namespace) -> int:
                     continue
                 done, faces = done + 1, faces + outcome.restored
                 logger.info("%s: %s", outcome.job.relative, outcome.message)
-        with logging_redirect_tqdm(), closing(_FilmBar(args.quiet)) as bar:
-            for outcome in restore_films(moving, restorer, films, options, bar.begin):
-                bar.close()
+        with logging_redirect_tqdm(), closing(FilmBar(args.quiet)) as film_bar:
+            for outcome in restore_films(moving, restorer, films, options, film_bar.begin):
+                film_bar.close()
                 failures += [outcome.message] if outcome.failed else [outcome.problem] if outcome.problem else []
                 if not outcome.failed:
                     done, faces = done + 1, faces + outcome.restored
@@ -174,36 +174,6 @@ def _end(failures: list[str]) -> int:
 def _what(pictures: int, films: int) -> str:
     counted = [_count(pictures, "picture")] if pictures or not films else []
     return " and ".join([*counted, *([_count(films, "film")] if films else [])])
-
-
-class _FilmBar:
-    """A bar for each pass over a film, with the time that is left."""
-
-    def __init__(self, quiet: bool):
-        self.disable, self.bar, self.stage, self.name = quiet or None, None, "", ""
-
-    def begin(self, job: Any) -> Callable[[str, int, int], None]:
-        self.name, self.stage = job.relative.name, ""
-        return self.show
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        """`progress` of `film.job.restore_film`."""
-        from tqdm import tqdm
-
-        if stage != self.stage:
-            self.close()
-            self.stage = stage
-            self.bar = tqdm(
-                total=total or None, initial=done - 1, desc=f"{self.name}: {stage}", unit="frame", disable=self.disable
-            )
-        assert self.bar is not None
-        self.bar.total = total or None
-        self.bar.update(done - self.bar.n)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
 
 
 def _count(number: int, what: str) -> str:

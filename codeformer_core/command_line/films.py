@@ -1,4 +1,4 @@
-"""Films for `codeformer restore`: the same rules as for pictures of what is done, replaced, reported and gone on with."""
+"""Films for `codeformer restore`: what is done, replaced, reported and gone on with follows the rules of pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..fidelity.mask import FidelityMask
 from ..fidelity.plan import as_plan
@@ -100,6 +101,37 @@ def _restore(
     damage = f"{job.source}: is damaged: {'; '.join(done.damage)}; the rest is in {target}" if done.damage else ""
     message = f"{found if done.tracks else f'no face found in {done.frames} frames'}{notes}"
     return Outcome(job=job, message=message, restored=done.restored, problem=damage)
+
+
+class FilmBar:
+    """A bar for each pass over a film, with the time that is left."""
+
+    def __init__(self, quiet: bool):
+        self.disable, self.stage, self.name = quiet or None, "", ""
+        self.bar: tqdm | None = None
+
+    def begin(self, job: Job) -> Progress:
+        """Name the film; `progress` for it."""
+        self.name, self.stage = job.relative.name, ""
+        return self.show
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if stage != self.stage:
+            self.close()
+            self.stage = stage
+            self.bar = tqdm(
+                total=total or None, initial=done - 1, desc=f"{self.name}: {stage}", unit="frame", disable=self.disable
+            )
+        assert self.bar is not None
+        self.bar.total = total or None
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """End the bar at hand."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
 
 def _in_json(report: FilmReport) -> dict[str, Any]:
