@@ -9,6 +9,7 @@ LEVELS = ("paper", "published_large", "published_small", "mild", "medium", "heav
 EXAMPLES = """examples:
   codeformer restore party.jpg -o restored
   codeformer restore scans -o restored -w 0.7 --upscale 2
+  codeformer restore film.mp4 -o restored
   codeformer restore 'frames/*.png' -o restored --faces largest --save-crops
 
 Beside each result, such as restored/party.jpg, a report restored/party.jpg.json says what was found and done.
@@ -73,7 +74,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     restore = commands.add_parser(
         "restore",
         parents=[common],
-        help="restore the faces of pictures",
+        help="restore the faces of pictures and films",
         usage="%(prog)s INPUT... -o OUT [-w W] [--model M] [options]",
         description="Find the faces of pictures, restore them and put them back. What is done is not done again.",
         epilog=EXAMPLES,
@@ -81,7 +82,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     )
     add = restore.add_argument
     add("inputs", nargs="+", type=_path, metavar="INPUT",
-        help="a picture, a folder with all pictures below it, or a pattern such as 'in/*.png'")  # fmt: skip
+        help="a picture or film, a folder with all of them below it, or a pattern such as 'in/*.png'")  # fmt: skip
     add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
     add("-w", "--fidelity", metavar="W", help="fidelity weight: 0 looks best, 1 is closest to the input (default 0.5; "
         "mini 0.8, inpainting 1, colorization 0); auto, or auto:0.4-0.9: by how bad each face is; "
@@ -93,6 +94,10 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="paste into this picture, enlarged --upscale times already; or a folder of such, named so")  # fmt: skip
     add("--aligned", action="store_true", help="the inputs are aligned faces: no detection, no paste-back")
     add("--format", metavar="F", help="png, jpg, webp, tiff, bmp, avif or heic (default: each input's own)")
+    add("--codec", metavar="C", help="of films: h264, hevc, av1, vp9, vp8, prores or ffv1 (default: each film's own, "
+        "if it is one of these, else h264)")  # fmt: skip
+    add("--crf", type=int, metavar="N", help="quality of films, 0 is best, 51 worst, 63 for av1, vp9 and vp8 (default "
+        "by codec, 18 for h264)")  # fmt: skip
     add("--save-crops", action="store_true", help="also save each aligned face before and after, in OUT/NAME_faces")
     add("--strip-metadata", action="store_true",
         help="drop the inputs' EXIF, text (prompts, workflows), XMP and IPTC; colour profiles stay")  # fmt: skip
