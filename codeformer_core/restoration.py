@@ -11,6 +11,7 @@ from .fidelity.automatic import ASSUMED, Calibration
 from .fidelity.plan import FidelityPlan, as_plan
 from .networks.cft import CFTWeights
 from .pasting.colour import ColourMatch
+from .pasting.masks import USUAL_PARTS, MaskPart, check_parts
 
 # How much of the input a face keeps: one number, a plan in the picture's terms, or the network's own weights.
 Weighting = float | CFTWeights | FidelityPlan
@@ -31,6 +32,11 @@ class RestoreConfig:
     colour_match: ColourMatch = "none"
     keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
     feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
+    side_strength: float = 1.0  # how far restored profiles cover the picture's own (see `pose.side_strength`)
+    occlusion: bool = (
+        False  # what hides a face, such as a microphone, stays the picture's own (see `pasting/occlusion.py`)
+    )
+    mask_parts: tuple[MaskPart, ...] = USUAL_PARTS  # that a parsing net's mask takes in besides the bare face
     min_confidence: float = 0.1  # mean probability of the codes below which a face is doubted (see `restore`); 0: never
     batch_size: int = 4  # faces that go through the network together
 
@@ -47,6 +53,9 @@ class RestoreConfig:
             raise ValueError(f"colour_match is none, lab or wavelet, got {self.colour_match!r}")
         if not 0 <= self.feather <= 0.25:
             raise ValueError(f"feather is a fraction of the face's side, 0 to 0.25, got {self.feather}")
+        if not 0 <= self.side_strength <= 1:
+            raise ValueError(f"side_strength is how far profiles are covered, 0 to 1, got {self.side_strength}")
+        check_parts(self.mask_parts)
         if not 0 <= self.min_confidence <= 1:
             raise ValueError(f"min_confidence is a probability, 0 to 1, got {self.min_confidence}")
         if self.batch_size < 1:
@@ -61,13 +70,15 @@ class AlignedFace:
     affine: np.ndarray  # (2, 3), from the picture to the crop
     crop: np.ndarray  # (s, s, 3) float32 in [0, 1]
     inside: np.ndarray  # (s, s) bool: which of its pixels lie on the picture
-    mask: np.ndarray | None = None  # (s, s) float32 in [0, 1], its own; None: the feathered square, or the parsed face
+    mask: np.ndarray | None = None  # (s, s) float32 in [0, 1], its own; None: as `masked` makes it
+    strength: float = 1.0  # how far it covers the picture's own; less than 1 of a face turned aside
+    unhidden: np.ndarray | None = None  # (s, s) float32: 0 where something hides the face; None: not looked for
     restored: np.ndarray | None = None  # (s, s, 3) float32 in [0, 1]
     codes: np.ndarray | None = None  # (n,) int64, the predicted code items, row by row
     confidence: np.ndarray | None = None  # (n,) float32, the probability of each
     note: str = ""  # why a face was left as it is
     given: bool = False  # the user says that this is a face, so it is never doubted
-    number: int = 0  # of the face among its picture's
+    number: int = 0  # of the face among its picture's, or its track
     image_size: tuple[int, int] = (0, 0)  # of the picture: height, width
     w: Weighting | None = None  # its own, in place of the config's
     weights: FaceWeights | None = None  # that were in force; None for `CFTWeights`, which are not looked into

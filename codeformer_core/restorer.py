@@ -9,6 +9,7 @@ import torch
 
 from .detection.detector import Detector, Images, as_pictures
 from .detection.faces import Face, select_faces
+from .detection.pose import side_strength
 from .detection.second_look import found_again
 from .fidelity.apply import FaceToWeigh, FaceWeights, cft_weights, weigh_face
 from .fidelity.automatic import face_quality
@@ -20,6 +21,7 @@ from .pasting.alignment import affine_scale, crop_face, estimate_affine, inside_
 from .pasting.colour import is_grey, match_colour, to_grey
 from .pasting.fine_detail import fine_share, give_back_detail
 from .pasting.masks import border_mask, square_mask
+from .pasting.occlusion import unhidden
 from .pasting.parsing import FaceParser
 from .pasting.paste import Patch, own_detail, paste_faces, pasted_mask
 from .pictures.arrays import check_picture, check_values, from_network, to_network
@@ -113,7 +115,8 @@ class FaceRestorer:
                     crop=crop,
                     inside=inside,
                     note=note,
-                    number=len(aligned),
+                    number=len(aligned) if face.track is None else face.track,
+                    strength=side_strength(face.pose, self.config.side_strength),
                     image_size=image.shape[:2],
                 )
             )
@@ -192,7 +195,7 @@ class FaceRestorer:
             done += len(chosen)
             if progress is not None:
                 progress(done, len(todo))
-        for i, note in self._doubts(results[0]).items() if results else ():
+        for i, note in self.doubts(results[0]).items() if results else ():
             for result in results:
                 result[i] = replace(result[i], restored=None, note=note)
         return results
@@ -218,6 +221,9 @@ class FaceRestorer:
         if not np.isfinite(restored).all():
             dtype = next(self.net.parameters()).dtype
             raise ValueError(f"the network gave values that are not finite in {dtype}; use float32, or check the model")
+        if self.config.occlusion:
+            drawn = from_network(self.net.decode(prediction, 0.0, self.config.adain))
+            faces = [replace(face, unhidden=unhidden(face.crop, drawn[n], face.inside)) for n, face in enumerate(faces)]
         return [replace(face, restored=self._match_colours(face, restored[n])) for n, face in enumerate(faces)]
 
     def weigh(
@@ -269,7 +275,7 @@ class FaceRestorer:
             raise ValueError("faces of one batch have either plans or all the same CFTWeights; give them plans")
         return shared
 
-    def _doubts(self, faces: Sequence[AlignedFace]) -> dict[int, str]:
+    def doubts(self, faces: Sequence[AlignedFace]) -> dict[int, str]:
         """The notes of those faces, by index, that neither the network nor a second look of the detector recognises."""
         if self.detector is None:
             return {}
@@ -350,13 +356,19 @@ class FaceRestorer:
         ]
 
     def masked(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
-        """The faces, those that are restored with a `mask`: their own, or else the feathered square or parsed face."""
+        """The faces, those that are restored with a `mask`: their own, or else the feathered square or parsed face.
+
+        It is less where something hides a face, and all over a face that is turned aside, by its `strength`.
+        """
         return [face if face.restored is None or face.mask is not None else self._with_mask(face) for face in faces]
 
     def _with_mask(self, face: AlignedFace) -> AlignedFace:
         upscale = self.config.upscale
         mask = square_mask(self.face_size, upscale / affine_scale(face.affine), upscale, self.config.feather)
         if self.parser is not None:  # one by one: parsing is light, and needs no more memory for a crowd
-            parsed = self.parser.masks(face.restored[None])  # pyright: ignore[reportOptionalSubscript]
+            restored = face.restored[None]  # pyright: ignore[reportOptionalSubscript]
+            parsed = self.parser.masks(restored, self.config.mask_parts)
             mask = np.minimum(mask, parsed[0])
-        return replace(face, mask=mask * border_mask(face.inside))
+        if face.unhidden is not None:
+            mask = mask * face.unhidden
+        return replace(face, mask=np.float32(face.strength) * mask * border_mask(face.inside))

@@ -1,5 +1,7 @@
 """Loaders: the restoration network; the face detector with, if wanted, a parsing net."""
 
+from typing import Any
+
 from comfy_api.v0_0_2 import io
 
 from . import widgets
@@ -105,6 +107,11 @@ class CodeFormerLoadDetector(io.ComfyNode):
                     "of models/facedetection, or a download.",
                 ),
                 io.Boolean.Input("accept_license", default=False, tooltip=LICENSE_TIP),
+                widgets.mask_part("hair", True, "With a parsing net: restored faces bring their hair."),
+                widgets.mask_part("hat", False, "With a parsing net: restored faces bring what covers their heads."),
+                widgets.mask_part("glasses", True, "With a parsing net: restored faces bring their glasses."),
+                widgets.mask_part("neck", False, "With a parsing net: restored faces bring their necks."),
+                widgets.mask_part("ears", True, "With a parsing net: restored faces bring ears and earrings."),
             ],
             outputs=[
                 Detector.Output(
@@ -130,7 +137,19 @@ class CodeFormerLoadDetector(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, detector_name: str, score_threshold: float, short_side: int, parser_name: str, accept_license: bool
+        cls,
+        detector_name: str,
+        score_threshold: float,
+        short_side: int,
+        parser_name: str,
+        accept_license: bool,
+        hair: bool = True,
+        hat: bool = False,
+        glasses: bool = True,
+        neck: bool = False,
+        ears: bool = True,
     ) -> io.NodeOutput:
-        settings = {"score_threshold": score_threshold, "short_side": short_side}
+        chosen = {"hair": hair, "hat": hat, "glasses": glasses, "neck": neck, "ears": ears}
+        settings: dict[str, Any] = {"score_threshold": score_threshold, "short_side": short_side}
+        settings["mask_parts"] = [part for part, taken in chosen.items() if taken]
         return io.NodeOutput(load_detector(detector_name, accept_license, parser_name=parser_name, **settings))

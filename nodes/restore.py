@@ -75,6 +75,23 @@ class CodeFormerRestoreFaces(io.ComfyNode):
                     "upscale.",
                 ),
                 widgets.weights(lazy=True),
+                io.Float.Input(
+                    "side_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How far faces in profile, which are restored worst, cover the picture's own: falls from 1 "
+                    "at 45 degrees to this at 90. 1 treats them like others.",
+                ),
+                io.Boolean.Input(
+                    "occlusion",
+                    default=False,
+                    optional=True,
+                    tooltip="Leave what hides a face, such as a microphone, as it is, if its colours are "
+                    "not those of a face. Needs no parsing net.",
+                ),
             ],
             outputs=[
                 io.Image.Output("restored", display_name="image", tooltip="The pictures with restored faces."),
@@ -120,6 +137,8 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         enabled: bool = True,
         upscale_model: Any = None,
         weights: FidelityPlan | None = None,
+        side_strength: float = 1.0,
+        occlusion: bool = False,
     ) -> io.NodeOutput:
         from .run.restore import leave_batch, restore_batch
 
@@ -127,6 +146,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         settings: dict[str, Any] = {"faces": faces, "fidelity": fidelity, "weights": weights}
         settings |= {"strength": strength, "upscale": upscale}
         settings |= {"feather": mask_softness, "colour_match": colour_match, "large_faces": large_faces}
+        settings |= {"side_strength": side_strength, "occlusion": occlusion}
         if enabled:
             *done, weighed = restore_batch(image, mask, model, detector, upscale_model, report, **settings)
         else:

@@ -110,6 +110,11 @@ def model(lazy: bool = False) -> io.Input:
     )
 
 
+def mask_part(name: str, default: bool, tooltip: str) -> io.Boolean.Input:
+    """Whether masks of a parsing net take a part of the head in."""
+    return io.Boolean.Input(name, default=default, optional=True, tooltip=tooltip)
+
+
 def detector(
     tooltip: str = "From CodeFormer Load Detector. Not connected: the bundled RetinaFace.", lazy: bool = False
 ) -> io.Input:

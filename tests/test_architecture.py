@@ -19,6 +19,7 @@ ROOMS = {
         "__main__": {"command_line"},
         "command_line": {
             *(
+                "film",
                 "restorer",
                 "restoration",
                 "models",
@@ -32,6 +33,7 @@ ROOMS = {
             ),
             "whole_files",
         },
+        "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
         "restoration": {"fidelity", "detection", "pasting", "networks"},

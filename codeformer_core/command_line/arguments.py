@@ -9,6 +9,7 @@ LEVELS = ("paper", "published_large", "published_small", "mild", "medium", "heav
 EXAMPLES = """examples:
   codeformer restore party.jpg -o restored
   codeformer restore scans -o restored -w 0.7 --upscale 2
+  codeformer restore film.mp4 -o restored
   codeformer restore 'frames/*.png' -o restored --faces largest --save-crops
 
 Beside each result, such as restored/party.jpg, a report restored/party.jpg.json says what was found and done.
@@ -64,11 +65,16 @@ def _name(text: str) -> str:
     return text
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    """In one order, since a result does not depend on theirs."""
+    return () if text == "none" else tuple(sorted(part.strip() for part in text.split(",")))
+
+
 def _add_restore(commands: Any, common: OneLineParser) -> None:
     restore = commands.add_parser(
         "restore",
         parents=[common],
-        help="restore the faces of pictures",
+        help="restore the faces of pictures and films",
         usage="%(prog)s INPUT... -o OUT [-w W] [--model M] [options]",
         description="Find the faces of pictures, restore them and put them back. What is done is not done again.",
         epilog=EXAMPLES,
@@ -76,7 +82,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     )
     add = restore.add_argument
     add("inputs", nargs="+", type=_path, metavar="INPUT",
-        help="a picture, a folder with all pictures below it, or a pattern such as 'in/*.png'")  # fmt: skip
+        help="a picture or film, a folder with all of them below it, or a pattern such as 'in/*.png'")  # fmt: skip
     add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
     add("-w", "--fidelity", metavar="W", help="fidelity weight: 0 looks best, 1 is closest to the input (default 0.5; "
         "mini 0.8, inpainting 1, colorization 0); auto, or auto:0.4-0.9: by how bad each face is; "
@@ -88,6 +94,10 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="paste into this picture, enlarged --upscale times already; or a folder of such, named so")  # fmt: skip
     add("--aligned", action="store_true", help="the inputs are aligned faces: no detection, no paste-back")
     add("--format", metavar="F", help="png, jpg, webp, tiff, bmp, avif or heic (default: each input's own)")
+    add("--codec", metavar="C", help="of films: h264, hevc, av1, vp9, vp8, prores or ffv1 (default: each film's own, "
+        "if it is one of these, else h264)")  # fmt: skip
+    add("--crf", type=int, metavar="N", help="quality of films, 0 is best, 51 worst, 63 for av1, vp9 and vp8 (default "
+        "by codec, 18 for h264)")  # fmt: skip
     add("--save-crops", action="store_true", help="also save each aligned face before and after, in OUT/NAME_faces")
     add("--strip-metadata", action="store_true",
         help="drop the inputs' EXIF, text (prompts, workflows), XMP and IPTC; colour profiles stay")  # fmt: skip
@@ -131,6 +141,13 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         metavar="P",
         help="masks that follow the face: parsenet, bisenet, or a file of such weights",
     )
+    add("--mask-parts", type=_parts, default=("ears", "glasses", "hair"), metavar="P,...",
+        help="what the masks of --parser take in besides the bare face: of hair, hat, glasses, neck, ears; or none "
+        "(default hair,glasses,ears)")  # fmt: skip
+    add("--occlusion", action="store_true", help="leave what hides a face, such as a microphone, as it is: where input "
+        "and restored face have other coarse colours; needs no parsing net")  # fmt: skip
+    add("--side-strength", type=float, default=1.0, metavar="S", help="how far restored faces in profile cover the "
+        "picture's own, 0 to 1: falls from 1 at 45 degrees of turn to this at 90 (default 1: like others)")  # fmt: skip
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")

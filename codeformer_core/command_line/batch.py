@@ -11,6 +11,7 @@ import numpy as np
 
 from ..fidelity.mask import FidelityMask
 from ..fidelity.plan import as_plan
+from ..film.reading import FILM_SUFFIXES
 from ..networks.cft import CFTWeights
 from ..pictures.arrays import from_float, to_float
 from ..pictures.files import Picture, output_suffix, read_picture, write_picture
@@ -66,6 +67,7 @@ class Outcome:
     message: str
     restored: int = 0  # faces
     failed: bool = False
+    problem: str = ""  # what could not be read of a film that is otherwise restored
 
 
 class _Opened(NamedTuple):
@@ -78,21 +80,27 @@ class _Opened(NamedTuple):
 
 
 def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
-    """The pictures that the inputs name, with their reports' places below `out`, and what was wrong with inputs."""
-    found = find_pictures(inputs, exclude=out)
+    """The pictures and films that inputs name, with their reports' places below `out`; what was wrong with inputs."""
+    found = find_pictures(inputs, exclude=out, also=FILM_SUFFIXES)
     # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
-    jobs = [
-        Job(source=path, relative=relative, report=out / relative.with_name(f"{relative.name}.json"), frame=i)
-        for i, (path, relative) in enumerate(found.pictures)
-    ]
+    pictures, jobs = 0, []
+    for path, relative in found.pictures:
+        report = out / relative.with_name(f"{relative.name}.json")
+        jobs.append(Job(source=path, relative=relative, report=report, frame=0 if is_film(path) else pictures))
+        pictures += not is_film(path)
     return jobs, found.problems
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file is restored as a film, by its name."""
+    return path.suffix.lower() in FILM_SUFFIXES
 
 
 def is_done(job: Job, config: BatchConfig) -> bool:
     """Whether the report says that these very files were used with these settings, and the result is still there."""
     report = read_report(job.report)
     try:
-        unchanged = report["inputs"] == _stamps(job, config) and report["settings"] == config.settings
+        unchanged = report["inputs"] == stamps_of(job, config) and report["settings"] == config.settings
         crops = not config.save_crops or all((_crops(job) / name).is_file() for name in own_crops(report))
         return unchanged and crops and (job.report.parent / report["output"]).is_file()
     except (OSError, PictureError, KeyError, TypeError):  # an input is missing, or it is no whole report of ours
@@ -146,7 +154,7 @@ def restore_files(
 
 def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
     """Read a picture, and see that all that goes with it is right before any work is put into it."""
-    stamps = _stamps(job, config)  # before anything is read: what changes from now on is another file
+    stamps = stamps_of(job, config)  # before anything is read: what changes from now on is another file
     picture = read_picture(job.source)
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
@@ -155,10 +163,10 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[
     if target.resolve() in originals | companions:
         raise PictureError(f"{job.source}: its result would overwrite the input {target}; {ELSEWHERE}")
     report = read_report(job.report)
-    _check_free(job.report, bool(report), job, config)
+    check_free(job.report, bool(report), job, config)
     earlier = [target.with_name(name) for name in own_results(report)]
     ours = target.exists() and any(path.exists() and path.samefile(target) for path in earlier)
-    _check_free(target, ours, job, config)
+    check_free(target, ours, job, config)
     _companion(config.background, job, picture, restorer.config.upscale)
     _companion(config.mask, job, picture, 1)
     if config.strip_metadata:
@@ -166,7 +174,7 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[
     return _Opened(job=job, picture=picture, stamps=stamps, target=target)
 
 
-def _check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
+def check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
     """PictureError unless `path` may be written: nothing is there, or our own file, or --overwrite was given."""
     blocked = path if path.is_dir() else next((p for p in path.parents if p.exists() and not p.is_dir()), None)
     if blocked is not None:
@@ -178,7 +186,7 @@ def _check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
 def _check_crops(job: Job, faces: Sequence[AlignedFace], config: BatchConfig) -> None:
     ours = own_crops(read_report(job.report))
     for name in _crop_names(faces):
-        _check_free(_crops(job) / name, name in ours, job, config)
+        check_free(_crops(job) / name, name in ours, job, config)
 
 
 def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
@@ -229,7 +237,7 @@ def _with_fidelity_mask(
     faces: list[AlignedFace], job: Job, restorer: FaceRestorer, config: BatchConfig
 ) -> list[AlignedFace]:
     """The faces, each with the plan in which its picture's own fidelity mask stands, if it has one."""
-    path = _companion_path(config.fidelity_mask, job)
+    path = companion_path(config.fidelity_mask, job)
     if path is None or isinstance(restorer.config.w, CFTWeights):
         return faces
     mask = FidelityMask(values=to_float(read_picture(path).rgb)[..., 0])
@@ -239,7 +247,7 @@ def _with_fidelity_mask(
 
 def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
     """The pixels of the picture at `_companion_path`, in the dtype of the job's picture."""
-    path = _companion_path(place, job)
+    path = companion_path(place, job)
     if path is None:
         return None
     rgb = read_picture(path).rgb
@@ -250,7 +258,7 @@ def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np
     return rgb if rgb.dtype == picture.rgb.dtype else from_float(to_float(rgb), picture.rgb.dtype)
 
 
-def _companion_path(place: Path | None, job: Job) -> Path | None:
+def companion_path(place: Path | None, job: Job) -> Path | None:
     """The picture that goes with a job: `place` itself, or in the folder `place` the one with the job's name."""
     if place is None or not place.is_dir():
         return place
@@ -280,7 +288,7 @@ def _write_crops(folder: Path, faces: Sequence[AlignedFace], old: Sequence[str])
     return sorted(crops)
 
 
-def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
+def stamps_of(job: Job, config: BatchConfig) -> dict[str, Any]:
     """What tells whether the files that a result is made of have changed."""
     paths = {"source": job.source, **_companion_paths(job, config)}
     stamps: dict[str, Any] = {name: None if path is None else stamp(path) for name, path in paths.items()}
@@ -290,4 +298,4 @@ def _stamps(job: Job, config: BatchConfig) -> dict[str, Any]:
 def _companion_paths(job: Job, config: BatchConfig) -> dict[str, Path | None]:
     """The pictures beside the source that the result is made of."""
     places = {"background": config.background, "mask": config.mask, "fidelity_mask": config.fidelity_mask}
-    return {name: _companion_path(place, job) for name, place in places.items()}
+    return {name: companion_path(place, job) for name, place in places.items()}

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,9 @@ def _restore(args: argparse.Namespace) -> int:
     from ..fidelity.saved import plan_to_json
     from ..models import default_model, model_path, model_usage
     from ..restoration import RestoreConfig
-    from .batch import BatchConfig, find_jobs, is_done, restore_files
+    from .batch import BatchConfig, find_jobs, is_done, is_film, restore_files
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
+    from .films import FilmBar, FilmOptions, film_batch, restore_films
     from .memory import keep_freed_memory
     from .reports import stamp
 
@@ -91,6 +93,9 @@ def _restore(args: argparse.Namespace) -> int:
         large_faces=args.large_faces,
         colour_match=args.colour_match or usage.colour_match,
         feather=args.feather,
+        side_strength=args.side_strength,
+        occlusion=args.occlusion,
+        mask_parts=args.mask_parts,
         min_confidence=usage.min_confidence if args.min_confidence is None else args.min_confidence,
         batch_size=args.batch_size,
     )
@@ -98,6 +103,7 @@ def _restore(args: argparse.Namespace) -> int:
         **asdict(replace(config, w=0.0)),
         "w": plan_to_json(plan),
         "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
+        "mask_parts": sorted(config.mask_parts),
         "model": stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }
@@ -119,7 +125,9 @@ def _restore(args: argparse.Namespace) -> int:
         settings=settings,
     )
     jobs, failures = find_jobs(args.inputs, args.output)
-    todo = [job for job in jobs if args.overwrite or not is_done(job, batch)]
+    options = FilmOptions(codec=args.codec, crf=args.crf)
+    films = film_batch(batch, options)
+    todo = [job for job in jobs if args.overwrite or not is_done(job, films if is_film(job.source) else batch)]
     if len(todo) < len(jobs):
         logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
     if not todo:
@@ -127,25 +135,37 @@ def _restore(args: argparse.Namespace) -> int:
     _probe(args.output)
     keep_freed_memory()
     restorer = _load_restorer(args, path, config)
-    logger.info("%s to restore with %s, w = %s", _count(len(todo), "picture"), path.name, in_words(plan))
+    pictures, moving = ([job for job in todo if is_film(job.source) == kind] for kind in (False, True))
+    what = _what(len(pictures), len(moving))
+    logger.info("%s to restore with %s, w = %s", what, path.name, in_words(plan))
     done = faces = 0
     try:
-        with logging_redirect_tqdm(), tqdm(total=len(todo), unit="picture", disable=args.quiet or None) as bar:
+        with (
+            logging_redirect_tqdm(),
+            tqdm(total=len(pictures), unit="picture", disable=args.quiet or not pictures or None) as bar,
+        ):
 
             def show_faces(done: int, total: int) -> None:
                 bar.set_postfix_str(f"face {done} of {total}")
 
-            for outcome in restore_files(todo, restorer, batch, show_faces):
+            for outcome in restore_files(pictures, restorer, batch, show_faces):
                 bar.update()
                 if outcome.failed:
                     failures.append(outcome.message)
                     continue
                 done, faces = done + 1, faces + outcome.restored
                 logger.info("%s: %s", outcome.job.relative, outcome.message)
+        with logging_redirect_tqdm(), closing(FilmBar(args.quiet)) as film_bar:
+            for outcome in restore_films(moving, restorer, films, options, film_bar.begin):
+                film_bar.close()
+                failures += [outcome.message] if outcome.failed else [outcome.problem] if outcome.problem else []
+                if not outcome.failed:
+                    done, faces = done + 1, faces + outcome.restored
+                    logger.info("%s: %s", outcome.job.relative, outcome.message)
     except torch.cuda.OutOfMemoryError as error:
         raise ValueError("out of GPU memory; give --dtype bfloat16, or --device cpu") from error
     finally:
-        counts = done, _count(len(todo), "picture"), _count(faces, "face")
+        counts = done, what, _count(faces, "face")
         logger.info("%d of %s done, %s restored, in %s", *counts, args.output)
         code = _end(failures)
     return code
@@ -156,6 +176,11 @@ def _end(failures: list[str]) -> int:
     for message in failures:
         _complain(message)
     return EXIT_ERROR if failures else 0
+
+
+def _what(pictures: int, films: int) -> str:
+    counted = [_count(pictures, "picture")] if pictures or not films else []
+    return " and ".join([*counted, *([_count(films, "film")] if films else [])])
 
 
 def _count(number: int, what: str) -> str:

@@ -1,6 +1,7 @@
 """The JSON beside each restored picture: what was found and done, and whether it would come out the same again."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def _names(values: list[Any]) -> list[str]:
 def face_report(face: AlignedFace) -> dict[str, Any]:
     """One face as JSON values: box and landmarks in pixels of the picture, `affine` from there to the crop.
 
+    `pose` is in degrees. `strength` is how far the face covers the picture's own, and `hidden` the share of its crop
+    that is kept since something hides the face, None if that was not looked for.
     `codes_confidence` is the mean probability of the predicted codes, None for a face that the network has not seen.
     """
     weights = None if face.restored is None else face.weights
@@ -71,11 +74,14 @@ def face_report(face: AlignedFace) -> dict[str, Any]:
         "box": face.face.box.astype(float).round(2).tolist(),
         "landmarks": face.face.landmarks.astype(float).round(2).tolist(),
         "score": round(face.face.score, 4),
+        "pose": {name: round(angle, 1) for name, angle in asdict(face.face.pose).items()},
         "affine": face.affine.round(6).tolist(),
         "restored": face.restored is not None,
         "w": _by_name(weights.at_scales()) if weights else None,
         "w_reasons": list(weights.reasons) if weights else [],
         "codes_confidence": None if face.confidence is None else round(face.mean_confidence, 4),
+        "strength": None if face.restored is None else round(face.strength, 4),
+        "hidden": None if face.unhidden is None else round(1 - float(face.unhidden.mean()), 4),
         "note": face.note,
     }
 

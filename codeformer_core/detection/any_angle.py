@@ -1,101 +1,149 @@
-"""Faces at any angle: a second look at each found face, turned, for landmarks that a detector draws only upright.
+"""Faces at any angle: a second, turned look at each doubtful face, for landmarks that a detector draws only upright.
 
-A detector finds an inverted face, and draws an upright one into it: its landmarks turn with the picture's frame and not
-with the face. Those of a face seen upright, or nearly, stay on the face when the frame is turned a little. So a face
-whose landmarks stay is believed; another is looked at in turns of 30 degrees, and the turn whose landmarks agree best
-with its neighbours' is where the face stands upright.
+A detector finds an inverted face, with less certainty, and draws an upright one into it: its landmarks turn with the
+picture's frame and not with the face. It also wavers then: each anchor that sees the face draws another one. So a face
+that all anchors agree on is believed. Another is looked at in turns of 60 degrees; where it is surest shows how it
+stands. If that is not as it was found, it is looked at in turns of 30 degrees, and at last upright and larger.
+
+Turned faces that the search is not sure of are seen in the same way, and kept if it is sure of them upright.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .faces import Face
+from .detector import Candidate, DetectorConfig
+from .faces import Face, without_doubles
+from .landmarks import apart, measure, misfit, roll
 
 # Finds the faces of small pictures (h, w, 3), in their pixels.
-Search = Callable[[list[np.ndarray]], list[list[Face]]]
+Search = Callable[[list[np.ndarray]], list[list[Candidate]]]
 
-COARSE, FINE = 96, 192  # px: sides of the crops that are looked at, in search of the turn and of the landmarks
+WEAK, WEAKEST = 0.3, 0.1  # scores from which a face is a candidate: beside surer ones, and in a picture without any
+FEW, SOME = 2, 4  # so many candidates are looked at, the surest: beside surer ones (more if those are turned), without
+GLANCE, COARSE, FINE = 96, 128, 192  # px: sides of the crops: for how it stands, for the turn, for the landmarks
 AROUND = 1.9  # of the box's long side: how wide a crop is
-SLIGHT = (-25.0, 25.0)  # degrees: turns under which the landmarks of an upright face stay
+SIXTHS, TWELFTHS = np.arange(0.0, 360.0, 60.0), np.arange(0.0, 360.0, 30.0)
 UPRIGHT = 20.0  # degrees: a face turned by more is looked at once more, upright
-STAYS = 0.25  # of a face's own measure (`_measure`): landmarks this near to each other are the same
-CLEARLY = 0.25  # by so much another turn must agree better than that in which a face was found
-TURNS = np.arange(0.0, 360.0, 30.0)
+SURE, AGREED, LIKE_A_FACE = 0.95, 0.1, 0.1  # least score, most spread and most misfit of a face that is believed
+STAYS = 0.35  # eye distances: landmarks nearer to each other than this agree
+FOLLOWS = 0.5  # eye distances: landmarks found upright that are further off are of something else
 
 
-def at_any_angle(picture: np.ndarray, faces: Sequence[Face], search: Search) -> list[Face]:
-    """The faces of one picture with landmarks that are right at any angle; a face that stays unclear is as it was."""
-    if not faces:
-        return []
-    checks = [[_roll(face.landmarks) + turn for turn in SLIGHT] for face in faces]
-    seen = _looks(
-        picture, [(face.landmarks, _side(face), turns) for face, turns in zip(faces, checks, strict=True)], search
-    )
-    return [
-        face if _stays(face, found) else _turned(picture, face, search) for face, found in zip(faces, seen, strict=True)
-    ]
+class Seen(NamedTuple):
+    """What a look found: landmarks (5, 2) in the picture, score, and spread (see `Candidate`)."""
+
+    landmarks: np.ndarray
+    score: float
+    spread: float
 
 
-def _stays(face: Face, seen: Sequence[np.ndarray | None]) -> bool:
-    alike = all(found is not None and _apart(found, face.landmarks) < STAYS for found in seen)
-    return alike and abs(_roll(face.landmarks)) < UPRIGHT
+def search_config(config: DetectorConfig) -> DetectorConfig:
+    """How a picture is searched so that the candidates among the faces are found too."""
+    return replace(config, score_threshold=min(config.score_threshold, WEAKEST))
 
 
-def _turned(picture: np.ndarray, face: Face, search: Search) -> Face:
-    """The face with landmarks found at the turn whose neighbours agree with it best, then upright and larger."""
-    (seen,) = _looks(picture, [(face.landmarks, _side(face), TURNS)], search, COARSE)
-    agreement = [_agreement(i, seen) for i in range(len(seen))]
-    best = int(np.argmax(agreement))
-    own = int(np.argmin([abs((turn - _roll(face.landmarks) + 180) % 360 - 180) for turn in TURNS]))
-    if agreement[best] < agreement[own] + CLEARLY:  # there is no reason to doubt the turn in which it was found
-        if abs(_roll(face.landmarks)) < UPRIGHT:
-            return face
-        best = own
-    landmarks = seen[best]
-    if landmarks is None or agreement[best] < 1:
-        return face
+def at_any_angle(picture: np.ndarray, found: Sequence[Candidate], search: Search, score_threshold: float) -> list[Face]:
+    """The faces of one picture, those of `score_threshold` or more, and candidates that reach it when seen upright.
+
+    Landmarks are right at any angle; a face that stays unclear is as it was found.
+    """
+    sure = [face for face in found if face.score >= score_threshold]
+    doubted = [face for face in sure if not _is_believed(face)]
+    stands = dict(zip(doubted, _glance(picture, doubted, search), strict=True))
+    turned = {face: _turned(picture, face, search) for face in doubted if not _is_upright(face, stands[face])}
+    faces = [_with(face, turned.get(face)) for face in sure]
+    least, most = (WEAK, FEW + len(turned)) if sure else (WEAKEST, SOME)
+    weak = [face for face in found if least <= face.score < score_threshold and not _is_inside(face, sure)][:most]
+    for face, (turn, score) in zip(weak, _glance(picture, weak, search), strict=True):
+        if turn != 0 or score == 0:
+            seen = _turned(picture, face, search)
+            if seen is not None and seen.score >= score_threshold and abs(roll(seen.landmarks)) > UPRIGHT:
+                faces.append(replace(_with(face, seen), score=seen.score))
+    return without_doubles(faces)
+
+
+def _is_believed(face: Candidate) -> bool:
+    """Whether all that the search says of a face speaks for an upright one."""
+    agreed = face.score > SURE and face.spread < AGREED and misfit(face.landmarks) < LIKE_A_FACE
+    return agreed and abs(roll(face.landmarks)) < UPRIGHT
+
+
+def _is_upright(face: Candidate, stands: tuple[float, float]) -> bool:
+    turn, score = stands
+    return turn == 0 and score > 0 and abs(roll(face.landmarks)) < UPRIGHT
+
+
+def _is_inside(face: Face, others: Sequence[Face]) -> bool:
+    (x, y) = face.centre
+    return any(o.box[0] < x < o.box[2] and o.box[1] < y < o.box[3] for o in others)
+
+
+def _with(face: Candidate, seen: Seen | None) -> Face:
+    return face.face if seen is None else replace(face.face, landmarks=seen.landmarks)
+
+
+def _glance(picture: np.ndarray, faces: Sequence[Candidate], search: Search) -> list[tuple[float, float]]:
+    """For each face the turn, of `SIXTHS`, at which it is surest, and its score there: 0 if it is never seen."""
+    result = []
+    for face in faces:
+        seen = _looks(picture, face.landmarks, _side(face), SIXTHS, search, GLANCE)
+        scores = [look.score if look else 0.0 for look in seen]
+        best = int(np.argmax(scores))
+        result.append((float(SIXTHS[best]), scores[best]))
+    return result
+
+
+def _turned(picture: np.ndarray, face: Candidate, search: Search) -> Seen | None:
+    """The face as it is seen upright and larger, from the turn at which it looks best; None if it stays unclear."""
+    seen = _looks(picture, face.landmarks, _side(face), TWELFTHS, search, COARSE)
+    worth = [_worth(i, seen) for i in range(len(seen))]
+    best = seen[int(np.argmax(worth))]
+    if best is None or max(worth) < 1:
+        return None
     for _ in range(2):
-        place = [(landmarks, 5 * _measure(landmarks), [_roll(landmarks)])]
-        ((found,),) = _looks(picture, place, search, FINE)
-        if found is None or _apart(found, landmarks) > 2 * STAYS:
+        (again,) = _looks(picture, best.landmarks, 5 * measure(best.landmarks), [roll(best.landmarks)], search, FINE)
+        if again is None or apart(again.landmarks, best.landmarks) > FOLLOWS:
             break
-        landmarks = found
-    return replace(face, landmarks=landmarks)
+        best = again
+    return best
 
 
-def _agreement(i: int, seen: Sequence[np.ndarray | None]) -> float:
-    """How well the landmarks of a turn agree with those of the two turns on either side, 0 to 4, and stand upright."""
+def _worth(i: int, seen: Sequence[Seen | None]) -> float:
+    """How much speaks for a turn: its neighbours agree, the face stands upright, and the search is sure of it."""
     here = seen[i]
     if here is None:
-        return 0.0
+        return -1.0
     others = [seen[(i + step) % len(seen)] for step in (-2, -1, 1, 2)]
-    near = [max(0.0, 1 - _apart(other, here) / (1.4 * STAYS)) for other in others if other is not None]
-    off = abs((_roll(here) - TURNS[i] + 180) % 360 - 180)
-    return sum(near) + max(0.0, 1 - off / 60)
+    agree = [max(0.0, 1 - apart(other.landmarks, here.landmarks) / STAYS) for other in others if other is not None]
+    off = abs((roll(here.landmarks) - TWELFTHS[i] + 180) % 360 - 180)
+    return sum(agree) + max(0.0, 1 - off / 60) + 2 * here.score - 2 * min(here.spread, 1.0)
 
 
 def _looks(
     picture: np.ndarray,
-    places: Sequence[tuple[np.ndarray, float, Sequence[float] | np.ndarray]],
+    landmarks: np.ndarray,
+    side: float,
+    turns: Sequence[float] | np.ndarray,
     search: Search,
-    size: int = COARSE,
-) -> list[list[np.ndarray | None]]:
-    """Around each place (landmarks, side in px, turns in degrees) the landmarks (5, 2) found at each turn, or None."""
-    affines = [_affine(landmarks, side, turn, size) for landmarks, side, turns in places for turn in turns]
+    size: int,
+) -> list[Seen | None]:
+    """What is found around landmarks, in a square of `side` px, at each turn in degrees; None for nothing."""
+    affines = [_affine(landmarks, side, turn, size) for turn in turns]
     found = search([_crop(picture, affine, size) for affine in affines])
-    landmarks = iter([_middle(faces, affine, size) for faces, affine in zip(found, affines, strict=True)])
-    return [[next(landmarks) for _ in turns] for _, _, turns in places]
+    return [_middle(faces, affine, size) for faces, affine in zip(found, affines, strict=True)]
 
 
-def _middle(faces: Sequence[Face], affine: np.ndarray, size: int) -> np.ndarray | None:
-    """The landmarks, in the picture, of the face nearest to the middle of a crop."""
+def _middle(faces: Sequence[Candidate], affine: np.ndarray, size: int) -> Seen | None:
+    """The face nearest to the middle of a crop, in the picture."""
     if not faces:
         return None
     face = min(faces, key=lambda face: np.hypot(*np.subtract(face.centre, size / 2)) - face.score * size / 4)
-    return cv2.transform(face.landmarks[None], cv2.invertAffineTransform(affine))[0]
+    landmarks = cv2.transform(face.landmarks[None], cv2.invertAffineTransform(affine))[0]
+    return Seen(landmarks, face.score, face.spread)
 
 
 def _affine(landmarks: np.ndarray, side: float, turn: float, size: int) -> np.ndarray:
@@ -126,24 +174,3 @@ def _crop(picture: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
 
 def _side(face: Face) -> float:
     return AROUND * max(face.width, face.height, 1.0)
-
-
-def _measure(landmarks: np.ndarray) -> float:
-    """About the distance of the eyes, also of a face seen from the side."""
-    eyes = np.linalg.norm(landmarks[1] - landmarks[0])
-    return float(max(eyes, 0.9 * np.linalg.norm(_down(landmarks)), 1.0))
-
-
-def _apart(landmarks: np.ndarray, others: np.ndarray) -> float:
-    return float(np.linalg.norm(landmarks - others, axis=1).mean() / _measure(others))
-
-
-def _down(landmarks: np.ndarray) -> np.ndarray:
-    return (landmarks[3] + landmarks[4] - landmarks[0] - landmarks[1]) / 2
-
-
-def _roll(landmarks: np.ndarray) -> float:
-    """How far a face is turned clockwise in the picture, degrees."""
-    eyes, down = landmarks[1] - landmarks[0], _down(landmarks)
-    x, y = down / (np.linalg.norm(down) + 1e-6) + np.array([-eyes[1], eyes[0]]) / (np.linalg.norm(eyes) + 1e-6)
-    return float(np.degrees(np.arctan2(-x, y)))

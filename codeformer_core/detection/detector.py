@@ -1,7 +1,8 @@
 """What all detectors share: their interface and settings, pictures in, the size of the search, faces out."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import cv2
@@ -15,6 +16,18 @@ MAX_SHORT_SIDE = 4096  # pixels; more takes more memory than machines have
 MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
 
 Images = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate(Face):
+    """A face as a search found it, before it is believed."""
+
+    spread: float = math.inf  # how far apart the anchors that found it put its landmarks, in eye distances; if known
+
+    @property
+    def face(self) -> Face:
+        """The face alone."""
+        return Face(**{field.name: getattr(self, field.name) for field in fields(Face)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +105,15 @@ def scale_picture(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def found_face(
-    image: np.ndarray, size: tuple[int, int], box: np.ndarray, landmarks: np.ndarray, score: float, index: int
-) -> Face:
+    image: np.ndarray,
+    size: tuple[int, int],
+    index: int,
+    box: np.ndarray,
+    landmarks: np.ndarray,
+    score: float,
+    spread: float = math.inf,
+) -> Candidate:
     """A face found in the picture scaled to `size` (height, width), in pixels of the picture itself."""
     scale = np.array((image.shape[1] / size[1], image.shape[0] / size[0]), np.float32)  # (x, y)
-    return Face(box=box * np.tile(scale, 2), landmarks=landmarks * scale, score=float(score), image_index=index)
+    box, landmarks = box * np.tile(scale, 2), landmarks * scale
+    return Candidate(box=box, landmarks=landmarks, score=float(score), image_index=index, spread=float(spread))

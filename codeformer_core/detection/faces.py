@@ -1,10 +1,13 @@
 """A found face, and choosing which of the found faces are worked on, in which order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
+
+from .pose import Pose, estimate_pose
 
 Order = Literal["size", "left_to_right", "top_to_bottom", "score", "centre"]
 Only = Literal["all", "largest", "centre"]
@@ -58,6 +61,14 @@ class Face:
         """Distance of the eyes in pixels."""
         return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
 
+    @cached_property
+    def pose(self) -> Pose:
+        """Which way the face looks, estimated from its landmarks."""
+        return estimate_pose(self.landmarks)
+
+
+AnyFace = TypeVar("AnyFace", bound=Face)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaceSelection:
@@ -84,13 +95,13 @@ class FaceSelection:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
 
 
-def without_doubles(faces: list[Face]) -> list[Face]:
+def without_doubles(faces: Sequence[AnyFace]) -> list[AnyFace]:
     """The faces of one picture, surest first, each only once: the surer of two whose landmarks lie together stays.
 
     Landmarks lie together if they are in the mean less than `SAME` eye distances apart; cheek to cheek it is more than
     one and a half. Boxes cannot tell, since those of a face in front of another overlap too.
     """
-    kept: list[Face] = []
+    kept: list[AnyFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if not any(_is_same(face, other) for other in kept):
             kept.append(face)

@@ -14,9 +14,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
-from .any_angle import at_any_angle
-from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import at_any_angle, search_config
+from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
+from .landmarks import apart
 from .mobile_retinaface import MobileRetinaFace
 
 MEAN_BGR = np.array((104, 117, 123), np.float32)
@@ -24,6 +25,8 @@ LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the tw
 LARGEST = LEVELS[-1][1][-1]
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 HEAD = "ClassHead.0.conv1x1.weight"
+SEES, SAME_BOX, ENOUGH = 0.3, 0.4, 4  # anchors that find one face: least score, least overlap, and so many of them
+LOOKS = DetectorConfig(score_threshold=0.3, batch_size=32)  # at the crops of `any_angle`
 BACKBONES = {64: "MobileNet-0.25", 256: "ResNet-50"}  # told by the width of the heads
 
 
@@ -43,26 +46,28 @@ class RetinaFaceDetector:
         config = config or self.config
         pictures = as_pictures(images)
         sizes = [search_size(picture, config.short_side) for picture in pictures]
-        found = [without_doubles(faces) for faces in self._find_large_too(pictures, sizes, config)]
         if not config.any_angle:
-            return found
+            found = self._find_large_too(pictures, sizes, config, config.score_threshold)
+            return [without_doubles([face.face for face in faces]) for faces in found]
+        found = self._find_large_too(pictures, sizes, search_config(config), config.score_threshold)
+        return [
+            at_any_angle(picture, without_doubles(faces), self._look, config.score_threshold)
+            for picture, faces in zip(pictures, found, strict=True)
+        ]
 
-        def search(crops: list[np.ndarray]) -> list[list[Face]]:
-            at_once = replace(config, score_threshold=0.3, batch_size=32)
-            return self._find(crops, [crop.shape[:2] for crop in crops], at_once)  # pyright: ignore[reportArgumentType]
-
-        pairs = zip(pictures, found, strict=True)
-        return [without_doubles(at_any_angle(picture, faces, search)) for picture, faces in pairs]
+    def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
+        return self._find(crops, [(len(crop), len(crop)) for crop in crops], LOOKS)
 
     def _find_large_too(
-        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
-    ) -> list[list[Face]]:
+        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig, sure: float
+    ) -> list[list[Candidate]]:
         found = self._find(pictures, sizes, config)
-        large = [i for i, faces in enumerate(found) if any(_is_large(f, pictures[i], sizes[i]) for f in faces)]
+        surest = [[face for face in faces if face.score >= sure] for faces in found]
+        large = [i for i, faces in enumerate(surest) if any(_is_large(f, pictures[i], sizes[i]) for f in faces)]
         if not large:
             return found
         halves = [(max(1, sizes[i][0] // 2), max(1, sizes[i][1] // 2)) for i in large]
-        again = self._find_large_too([pictures[i] for i in large], halves, config)
+        again = self._find_large_too([pictures[i] for i in large], halves, config, sure)
         for i, half, faces in zip(large, halves, again, strict=True):
             # What is half as large as the anchor in the smaller search was too large, or nearly so, in this one.
             better = [replace(face, image_index=i) for face in faces if _is_large(face, pictures[i], half, LARGEST / 2)]
@@ -72,22 +77,22 @@ class RetinaFaceDetector:
 
     def _find(
         self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
-    ) -> list[list[Face]]:
+    ) -> list[list[Candidate]]:
         """The faces of each picture searched at its size, surest first."""
-        faces: list[list[Face]] = [[] for _ in pictures]
+        faces: list[list[Candidate]] = [[] for _ in pictures]
         for size in dict.fromkeys(sizes):  # pictures of one size go through the network together
             same_size = [i for i, other in enumerate(sizes) if other == size]
             for start in range(0, len(same_size), config.batch_size):
                 batch = same_size[start : start + config.batch_size]
                 x = np.stack([_to_network(scale_picture(pictures[i], size)) for i in batch])
-                for which, box, landmarks, score in zip(*self._search(x, config), strict=True):
+                for which, *face in zip(*self._search(x, config), strict=True):
                     i = batch[which]
-                    faces[i].append(found_face(pictures[i], size, box, landmarks, score, i))
+                    faces[i].append(found_face(pictures[i], size, i, *face))
         return faces
 
     @torch.inference_mode()
     def _search(self, x: np.ndarray, config: DetectorConfig) -> tuple[np.ndarray, ...]:
-        """Of (b, h, w, 3) BGR: numbers in the batch (n,), boxes (n, 4), landmarks (n, 5, 2) and scores (n,)."""
+        """Of (b, h, w, 3) BGR: numbers in the batch, boxes (n, 4), landmarks (n, 5, 2), scores and spreads."""
         weight = next(self.net.parameters())
         bgr = rearrange(torch.from_numpy(x).to(weight.device, weight.dtype), "b h w c -> b c h w")
         box_offsets, probabilities, landmark_offsets = self.net(bgr)
@@ -98,7 +103,21 @@ class RetinaFaceDetector:
         offsets, points, scores = (t[found].float().cpu() for t in (box_offsets, landmark_offsets, scores))
         boxes, landmarks = decode(anchors(*x.shape[1:3])[anchor], offsets, points)
         kept = _without_overlaps(boxes, scores, which, config.nms_threshold)
-        return tuple(t[kept].numpy() for t in (which, boxes, landmarks, scores))
+        found = tuple(t.numpy() for t in (which, boxes, landmarks, scores))
+        return *(array[kept] for array in found), np.array([spread(i, *found) for i in kept])
+
+
+def spread(i: int, which: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray, scores: np.ndarray) -> float:
+    """How far the landmarks of other anchors that found face i lie from its own, in eye distances; inf if too few did.
+
+    Of n anchors: numbers in the batch, boxes (n, 4), landmarks (n, 5, 2) and scores.
+    """
+    if scores[i] < SEES:
+        return np.inf
+    inner = np.minimum(boxes[:, 2:], boxes[i, 2:]) - np.maximum(boxes[:, :2], boxes[i, :2])
+    shared, areas = inner.clip(0).prod(1), (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    same = (shared > SAME_BOX * (areas + areas[i] - shared)) & (scores > SEES) & (which == which[i])
+    return apart(landmarks[same], landmarks[i]) if same.sum() >= ENOUGH else np.inf
 
 
 def _without_overlaps(boxes: Tensor, scores: Tensor, which: Tensor, threshold: float) -> np.ndarray:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
-from .any_angle import at_any_angle
-from .detector import DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import WEAK, at_any_angle, search_config
+from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 
 
@@ -33,21 +33,20 @@ class YuNetDetector:
     def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
         """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
         config = config or self.config
-        self.net.setScoreThreshold(config.score_threshold)
         self.net.setNMSThreshold(config.nms_threshold)
-        pictures = as_pictures(images)
+        pictures, wanted = as_pictures(images), search_config(config) if config.any_angle else config
+        self.net.setScoreThreshold(wanted.score_threshold)
         found = [self._search(picture, i, config.short_side) for i, picture in enumerate(pictures)]
         if not config.any_angle:
-            return found
-        self.net.setScoreThreshold(0.3)
-
-        def search(crops: list[np.ndarray]) -> list[list[Face]]:
-            return [self._search(crop, 0, None) for crop in crops]
-
+            return [[face.face for face in faces] for faces in found]
+        self.net.setScoreThreshold(WEAK)
         pairs = zip(pictures, found, strict=True)
-        return [without_doubles(at_any_angle(picture, faces, search)) for picture, faces in pairs]
+        return [at_any_angle(picture, faces, self._look, config.score_threshold) for picture, faces in pairs]
 
-    def _search(self, picture: np.ndarray, index: int, short_side: int | None) -> list[Face]:
+    def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
+        return [self._search(crop, 0, None) for crop in crops]
+
+    def _search(self, picture: np.ndarray, index: int, short_side: int | None) -> list[Candidate]:
         size = search_size(picture, short_side)
         scaled = from_float(to_float(scale_picture(picture, size)), np.dtype(np.uint8))
         self.net.setInputSize((size[1], size[0]))
@@ -57,5 +56,5 @@ class YuNetDetector:
         # x, y, width, height, five points, score. OpenCV's "right eye" is the person's, on the left of the image.
         boxes = np.hstack((rows[:, :2], rows[:, :2] + rows[:, 2:4]))
         found = zip(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14], strict=True)
-        faces = [found_face(picture, size, box, landmarks, score, index) for box, landmarks, score in found]
+        faces = [found_face(picture, size, index, box, landmarks, score) for box, landmarks, score in found]
         return without_doubles(faces)

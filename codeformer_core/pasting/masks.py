@@ -1,8 +1,13 @@
 """Where a restored crop replaces the picture: soft masks in the crop's own pixels."""
 
+from collections.abc import Sequence
+from typing import Literal, get_args
+
 import cv2
 import numpy as np
 
+MaskPart = Literal["hair", "hat", "glasses", "neck", "ears"]
+USUAL_PARTS: tuple[MaskPart, ...] = ("hair", "glasses", "ears")
 BORDER = 1 / 32  # of the crop's side: how far in from the picture's edge the network still sees what lies beyond
 
 
@@ -35,6 +40,15 @@ def border_mask(inside: np.ndarray) -> np.ndarray:
         return np.ones(inside.shape, np.float32)
     distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.clip((distance - 1) / (BORDER * len(inside)), 0, 1).astype(np.float32)
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """ValueError for a name that is no `MaskPart`, or that is there twice."""
+    known = get_args(MaskPart)
+    if unknown := [part for part in parts if part not in known]:
+        raise ValueError(f"a face's mask has no part {unknown[0]!r}: choose of {', '.join(known)}")
+    if len(set(parts)) < len(parts):
+        raise ValueError(f"the parts of a face's mask name one twice: {', '.join(parts)}")
 
 
 def soften_parsing(face: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Face parsing: masks that follow the face's outline, from ParseNet or BiSeNet (facexlib)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,12 +12,17 @@ from torch import nn
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import to_network
 from ..weights.checkpoint import naming, read_state_dict
-from .masks import soften_parsing
+from .masks import USUAL_PARTS, MaskPart, soften_parsing
 
 SIZE = 512  # both nets were trained on faces of this side
 
-# Classes (of 19) that do not belong to the face: background, hat, necklace, neck and cloth, in each net's order.
-NOT_FACE = {"ParseNet face parser": (0, 14, 16, 17, 18), "BiSeNet face parser": (0, 14, 15, 16, 18)}
+# Classes (of 19), in each net's order: those that never belong to the face (background, necklace and cloth), and those
+# of the parts that may. Earrings go with the ears.
+NOT_FACE = {"ParseNet face parser": (0, 16, 18), "BiSeNet face parser": (0, 15, 16)}
+PARTS: Mapping[str, Mapping[MaskPart, tuple[int, ...]]] = {
+    "ParseNet face parser": {"hair": (13,), "hat": (14,), "glasses": (3,), "neck": (17,), "ears": (8, 9, 15)},
+    "BiSeNet face parser": {"hair": (17,), "hat": (18,), "glasses": (6,), "neck": (14,), "ears": (7, 8, 9)},
+}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -27,9 +33,10 @@ class FaceParser:
         self.net = net
         self.kind = kind
 
-    def masks(self, faces: np.ndarray) -> np.ndarray:
-        """Soft masks (b, s, s) float32 of aligned faces (b, s, s, 3), float32 RGB in [0, 1]."""
-        soft = [soften_parsing(~np.isin(c, NOT_FACE[self.kind])) for c in self.classes(faces)]
+    def masks(self, faces: np.ndarray, parts: Sequence[MaskPart] = USUAL_PARTS) -> np.ndarray:
+        """Soft masks (b, s, s) float32 of aligned faces (b, s, s, 3), float32 RGB in [0, 1], with these parts."""
+        left_out = [c for part, classes in PARTS[self.kind].items() if part not in parts for c in classes]
+        soft = [soften_parsing(~np.isin(c, [*NOT_FACE[self.kind], *left_out])) for c in self.classes(faces)]
         size = faces.shape[1]
         return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in soft])
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Found:
     problems: list[str]
 
 
-def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> Found:
+def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None, *, also: Collection[str] = ()) -> Found:
     """The pictures that files, folders (with all below them) and glob patterns name, each with its relative path.
 
     The relative path starts below the input folder, or where a pattern's wildcards start; a file has its name. In
@@ -27,14 +27,14 @@ def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> 
     is named is taken whatever its suffix. The order is that of the inputs, then 2.png before 10.png; no file comes
     twice. `exclude` is a folder to pass over where it lies below an input (the output folder, on a second run).
     Problems are an input that yields nothing, and a second picture of one relative path, whose result would replace
-    the first's; ValueError if there are no pictures at all.
+    the first's; ValueError if there are no pictures at all. `also` are suffixes of other files that count as pictures.
     """
     found: dict[Path, Path] = {}  # relative path to path
     problems: list[str] = []
     seen: set[Path] = set()
     for name in inputs:
         try:
-            hits = _hits(Path(name), exclude)
+            hits = _hits(Path(name), exclude, {*PICTURE_SUFFIXES, *also})
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"{name}: is no file, folder or pattern ({error}); see pathlib's patterns") from error
         if not hits:
@@ -54,29 +54,28 @@ def find_pictures(inputs: Sequence[str | Path], exclude: Path | None = None) -> 
     return Found([(path, relative) for relative, path in found.items()], problems)
 
 
-def _hits(path: Path, exclude: Path | None) -> list[tuple[Path, Path]]:
+def _hits(path: Path, exclude: Path | None, suffixes: set[str]) -> list[tuple[Path, Path]]:
     """What one input names, as (path, relative path)."""
     if path.is_dir():
-        return _below(path, path.rglob("*"), exclude)
+        return _below(path, path.rglob("*"), exclude, suffixes)
     if path.exists():
         return [(path, Path(path.name))]
     if not any(wildcard in str(path) for wildcard in "*?["):
         return []
     root = next(parent for parent in path.parents if parent.is_dir())  # a folder's own name may hold brackets
     matches = root.glob(str(path.relative_to(root)))
-    return _below(
-        root, (hit for match in matches for hit in ([match] if match.is_file() else match.rglob("*"))), exclude
-    )
+    hits = (hit for match in matches for hit in ([match] if match.is_file() else match.rglob("*")))
+    return _below(root, hits, exclude, suffixes)
 
 
-def _below(root: Path, paths: Iterable[Path], exclude: Path | None) -> list[tuple[Path, Path]]:
+def _below(root: Path, paths: Iterable[Path], exclude: Path | None, suffixes: set[str]) -> list[tuple[Path, Path]]:
     """The visible pictures among `paths`, each once and in natural order, with their paths relative to `root`."""
     excluded = exclude.resolve() if exclude and root.resolve() in exclude.resolve().parents else None
     paths = {path.relative_to(root): path for path in paths}
     visible = [relative for relative in paths if not any(part.startswith(".") for part in relative.parts)]
     pictures, others = (
-        [relative for relative in visible if relative.suffix.lower() in suffixes and paths[relative].is_file()]
-        for suffixes in (PICTURE_SUFFIXES, OTHER_SUFFIXES)
+        [relative for relative in visible if relative.suffix.lower() in kinds and paths[relative].is_file()]
+        for kinds in (suffixes, OTHER_SUFFIXES)
     )
     if others:
         kinds = " ".join(sorted({relative.suffix.lower() for relative in others}))

@@ -48,7 +48,8 @@ class LoadedModel:
 
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
-        settings = {"min_confidence": usage.min_confidence, "calibration": usage.calibration, **settings}
+        parts = {} if detector is None else {"mask_parts": detector.mask_parts}
+        settings = {**parts, "min_confidence": usage.min_confidence, "calibration": usage.calibration, **settings}
         config = RestoreConfig(adain=usage.adain, keep_grey=usage.keep_grey, colour_match=match, **settings)
         return FaceRestorer(self.net, detector, config, parser=detector.parser if detector else None)
 
@@ -117,10 +118,10 @@ class LoadedParser:
         """Which net it is."""
         return self.parser.kind
 
-    def masks(self, faces: Any) -> Any:
+    def masks(self, faces: Any, parts: Any) -> Any:
         """As the core's parsers give them; loaded anew if ComfyUI has needed its memory since."""
         with self._loaded():
-            return self.parser.masks(faces)
+            return self.parser.masks(faces, parts)
 
     def classes(self, faces: Any) -> Any:
         """Likewise."""
@@ -141,6 +142,7 @@ class LoadedDetector:
     patcher: ModelPatcher | None  # of the detector; YuNet has none, it runs in OpenCV
     parser: Any  # LoadedParser, or None
     found: Remembered[Any]  # in the last pictures; shared by all who use this network
+    mask_parts: Sequence[Any] = ("hair", "glasses", "ears")  # of a face, that masks of the parser take in
 
     def detect(self, images: Any, config: Any = None) -> Any:
         """The faces of each picture of a list, as the core's detectors give them.
@@ -190,7 +192,12 @@ def load_model(name: str, accept_license: bool = False, precision: str = "auto")
 
 
 def load_detector(
-    name: str, accept_license: bool = False, *, parser_name: str = "none", **settings: Any
+    name: str,
+    accept_license: bool = False,
+    *,
+    parser_name: str = "none",
+    mask_parts: Sequence[str] = ("hair", "glasses", "ears"),
+    **settings: Any,
 ) -> LoadedDetector:
     """The detector of a loader's choice, and its parsing net if one is chosen; `settings` are `DetectorConfig`'s."""
     from ...codeformer_core.detection.detector import DetectorConfig
@@ -202,7 +209,10 @@ def load_detector(
     if parser_name != "none":
         path = parser_file(parser_name, accept_license)
         parser = _parser(path, stamp(path), device)
-    return LoadedDetector(detector=detector, config=config, patcher=patcher, parser=parser, found=found)
+    chosen = tuple(mask_parts)
+    return LoadedDetector(
+        detector=detector, config=config, patcher=patcher, parser=parser, found=found, mask_parts=chosen
+    )
 
 
 def default_model(report: Report) -> LoadedModel:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
+from ...codeformer_core.pasting.masks import USUAL_PARTS
 from ...codeformer_core.restoration import RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
 from .found import FoundFaces
@@ -54,7 +55,7 @@ def restore_batch(
         report.say("upscale is 1, so upscale_model was not used")
     restored = np.empty((count, h * upscale, w * upscale, 3), np.float32)
     changed = np.empty(restored.shape[:3], np.float32)
-    found, signatures, left, spoken, weighed, progress = [], [], [], [], [], Portions(count)
+    found, signatures, left, softened, spoken, weighed, progress = [], [], [], [], [], [], Portions(count)
     for start in range(0, count, PORTION):
         part = slice(start, start + PORTION)
         pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
@@ -79,6 +80,11 @@ def restore_batch(
             if weights is not None and len(weighed) < PREVIEWS:
                 weighed.append(draw_weights(picture, its_faces))
             signatures.append(signature(picture))
+            softened += [
+                f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
+                for face in its_faces
+                if face.restored is not None and face.strength < 1
+            ]
             left += [f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note]
     faces_found = FoundFaces(faces=found, height=h, width=w, signatures=signatures)
     report.say(f"{counted(done := faces_found.count - len(left), 'face')} restored in {counted(count, 'picture')}")
@@ -86,7 +92,7 @@ def restore_batch(
         report.say(f"no face was found in {named('picture', without)}")
     if done and strength and not changed.any():
         report.warn("nothing has changed: the mask is black wherever a face was restored")
-    for line in left:
+    for line in left + softened:
         report.say(line)
     for line in spoken:
         report.say(line)
@@ -149,7 +155,12 @@ def paste_crops(
     upscale = 1 if background is None else upscale_of(background, image)
     restorer = FaceRestorer(
         None,
-        config=RestoreConfig(upscale=upscale, feather=mask_softness, large_faces=large_faces),  # pyright: ignore
+        config=RestoreConfig(
+            upscale=upscale,
+            feather=mask_softness,
+            large_faces=large_faces,  # pyright: ignore[reportArgumentType]
+            mask_parts=detector.mask_parts if detector else USUAL_PARTS,
+        ),
         parser=detector.parser if detector else None,
         face_size=crops.shape[1],
     )

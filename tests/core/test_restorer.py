@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import tracemalloc
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -235,7 +236,7 @@ def test_limits_hold_back_the_change(photo, identity_net, face_at):
 
 def test_a_parsed_mask_lies_within_the_square(photo, identity_net, face_at):
     class UpperHalf:
-        def masks(self, faces: np.ndarray) -> np.ndarray:
+        def masks(self, faces: np.ndarray, parts: Sequence[str]) -> np.ndarray:
             masks = np.zeros(faces.shape[:3], np.float32)
             masks[:, :64] = 1
             return masks
@@ -247,6 +248,53 @@ def test_a_parsed_mask_lies_within_the_square(photo, identity_net, face_at):
     np.testing.assert_array_equal(parsed[:116], plain[:116])
     np.testing.assert_array_equal(parsed[121:], photo[121:])
     assert (plain[121:160, 200:240] != photo[121:160, 200:240]).any()
+
+
+def test_a_face_turned_aside_is_softened_and_one_from_the_front_is_not(photo, identity_net, face_at):
+    identity_net.change = brighter
+    front = face_at(222, 118, 100)
+    aside = front.landmarks.copy()
+    aside[2, 0] += 2.0 * front.eye_distance  # the nose's tip
+    faces = [[front, dataclasses.replace(front, box=front.box + 200, landmarks=aside + 200)]]
+    assert faces[0][1].pose.turn > 50
+    whole, soft = (
+        build(identity_net, config=RestoreConfig(side_strength=least))(photo, faces=faces) for least in (1, 0.2)
+    )
+    assert [face.strength for face in whole.faces] == [1, 1]
+    strength = soft.faces[1].strength
+    assert soft.faces[0].strength == 1
+    assert 0.2 < strength < 1
+    np.testing.assert_allclose(soft.faces[1].mask, strength * whole.faces[1].mask, rtol=1e-5)
+    np.testing.assert_array_equal(soft.faces[0].mask, whole.faces[0].mask)
+
+
+def test_what_hides_a_face_is_kept_if_that_is_wanted(photo, identity_net, face_at):
+    def draw(faces):
+        drawn = faces.clone()
+        drawn[:, :, 70:90, 50:80] = 1 - drawn[:, :, 70:90, 50:80].clamp(max=0)
+        return drawn
+
+    identity_net.change = draw
+    faces = [[face_at(222, 118, 100)]]
+    plain = build(identity_net)(photo, faces=faces).faces[0]
+    kept = build(identity_net, config=RestoreConfig(occlusion=True))(photo, faces=faces).faces[0]
+    assert plain.unhidden is None
+    assert plain.mask[75:85, 55:75].min() == 1
+    assert kept.mask[75:85, 55:75].max() < 0.1
+    assert kept.mask[30:50, 30:100].min() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"side_strength": 1.5}, "side_strength is how far"),
+        ({"mask_parts": ("hair", "beard")}, "no part 'beard': choose of hair, hat"),
+        ({"mask_parts": ("hair", "hair")}, "name one twice"),
+    ],
+)
+def test_a_wrong_way_to_put_faces_back_is_named(settings, said):
+    with pytest.raises(ValueError, match=said):
+        RestoreConfig(**settings)
 
 
 def test_grey_faces_stay_grey_unless_colour_is_wanted(photo, identity_net, face_at):

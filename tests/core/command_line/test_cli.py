@@ -111,6 +111,7 @@ def test_a_folder_of_photographs_from_first_to_second_run(restore):
     assert Path("out/plain.png").read_bytes() == Path("in/plain.png").read_bytes()
     (face,) = json.loads(Path("out/face.png.json").read_text())["faces"]
     what = {"box", "landmarks", "score", "affine", "restored", "w", "w_reasons", "codes_confidence", "note"}
+    what |= {"pose", "strength", "hidden"}
     assert set(face) == what
     assert (face["w"], face["w_reasons"]) == (0.5, [])
     assert face["score"] > 0.9

@@ -4,7 +4,8 @@ import pytest
 import skimage.data
 
 from codeformer_core.detection.any_angle import at_any_angle
-from codeformer_core.detection.detector import DetectorConfig
+from codeformer_core.detection.detector import Candidate, DetectorConfig
+from codeformer_core.detection.faces import Face
 from codeformer_core.detection.load import load_detector
 
 DETECTOR = load_detector()
@@ -40,18 +41,30 @@ def test_an_upright_face_is_left_as_it_was_found(photo, upright):
         assert (face.score, face.image_index) == (pytest.approx(0.999, abs=0.01), 0)
 
 
+def candidate(face, **values) -> Candidate:
+    return Candidate(box=face.box, landmarks=face.landmarks, score=values.pop("score", 0.9), **values)
+
+
 def test_a_face_that_no_turn_finds_again_stays_as_it_was(photo, face_at):
-    face = face_at(300, 300, 100, 2.0)
-    assert at_any_angle(photo, [face], lambda crops: [[] for _ in crops]) == [face]
-    assert at_any_angle(photo, [], lambda crops: pytest.fail("there is nothing to look at")) == []
+    found = candidate(face_at(300, 300, 100, 2.0))
+    (face,) = at_any_angle(photo, [found], lambda crops: [[] for _ in crops], 0.8)
+    assert type(face) is Face
+    np.testing.assert_array_equal(face.landmarks, found.landmarks)
+    assert at_any_angle(photo, [], lambda crops: pytest.fail("there is nothing to look at"), 0.8) == []
 
 
-def test_faces_of_all_sizes_and_at_the_edge_are_looked_at_in_crops_of_one_size(photo, face_at):
+def test_a_candidate_that_no_turn_confirms_is_dropped(photo, face_at):
+    weak = candidate(face_at(300, 300, 100), score=0.5)
+    assert at_any_angle(photo, [weak], lambda crops: [[] for _ in crops], 0.8) == []
+
+
+def test_faces_of_all_sizes_and_at_the_edge_are_looked_at_in_crops_of_few_sizes(photo, face_at):
     seen = []
 
     def search(crops):
         seen.extend(crop.shape for crop in crops)
         return [[] for _ in crops]
 
-    at_any_angle(photo, [face_at(0, 639, 8), face_at(320, 320, 3000), face_at(-50, 320, 200)], search)
-    assert set(seen) == {(96, 96, 3)}
+    places = [face_at(0, 639, 8), face_at(320, 320, 3000), face_at(-50, 320, 200)]
+    at_any_angle(photo, [candidate(face) for face in places], search, 0.8)
+    assert set(seen) == {(96, 96, 3), (128, 128, 3)}

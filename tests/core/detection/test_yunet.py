@@ -72,7 +72,7 @@ def test_thresholds_are_passed_on(detector):
 def test_batch_has_image_indices_and_empty_lists(detector):
     batch = np.zeros((3, 64, 64, 3), np.float32)
     batch[[0, 2]] = 0.5
-    faces = detector.detect(batch)
+    faces = detector.detect(batch, DetectorConfig(any_angle=False))
     assert [len(found) for found in faces] == [2, 0, 2]
     assert {f.image_index for f in faces[2]} == {2}
 

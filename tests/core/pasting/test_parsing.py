@@ -63,6 +63,22 @@ def test_background_hat_necklace_neck_and_cloth_are_no_face(kind, not_face, monk
     assert {label for label in range(19) if mask[:, 16 * label].max() == 0} == not_face
 
 
+@pytest.mark.parametrize(
+    ("kind", "classes"),
+    [
+        ("ParseNet face parser", {"hair": {13}, "hat": {14}, "glasses": {3}, "neck": {17}, "ears": {8, 9, 15}}),
+        ("BiSeNet face parser", {"hair": {17}, "hat": {18}, "glasses": {6}, "neck": {14}, "ears": {7, 8, 9}}),
+    ],
+)
+def test_each_part_of_a_mask_is_its_classes(kind, classes, monkeypatch):
+    monkeypatch.setattr(parsing, "soften_parsing", lambda face: face.astype(np.float32))
+    parser, face = FaceParser(Stripes(), kind), np.zeros((1, 512, 512, 3), np.float32)
+    bare = parser.masks(face, [])[0]
+    for part, its_classes in classes.items():
+        mask = parser.masks(face, [part])[0]
+        assert {label for label in range(19) if (mask - bare)[:, 16 * label].max() > 0} == its_classes
+
+
 def test_each_net_gets_its_own_range():
     white = np.ones((1, 64, 64, 3), np.float32)
     net = ByRed()

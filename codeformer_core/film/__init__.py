@@ -1,0 +1,1 @@
+"""Films: scenes, tracks of faces, steady faces, reading and writing."""

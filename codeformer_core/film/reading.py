@@ -1,0 +1,169 @@
+"""Films in: what a file holds, and its frames one after another, in constant memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .frames import Colours, Turn, has_alpha, is_deep, to_picture
+from .pyav import FilmError, pyav
+
+FILM_SUFFIXES = {  # what is looked for in folders
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv"),
+    *(".flv", ".ogv", ".3gp", ".mxf"),
+}
+STANDARD_RATE = Fraction(25)  # of films that tell neither times nor rate
+
+
+@dataclass
+class Damage:
+    """What was wrong with the frames that were read."""
+
+    packets: int = 0  # that could not be decoded
+    frames: int = 0  # that the decoder says are damaged
+    times: int = 0  # that were missing, or did not go forwards
+    sizes: int = 0  # frames of another size or pixel format than the first
+    end: str = ""  # why reading stopped early
+
+    def in_words(self) -> list[str]:
+        """What is said of it, a part each; nothing of a whole film."""
+        counted = (
+            (self.packets, "could not be decoded and are left out"),
+            (self.frames, "are damaged"),
+            (self.times, "had no time, or one that did not go forwards, and follow the one before at the film's rate"),
+            (self.sizes, "were of another size or pixel format and were scaled to that of the first"),
+        )
+        return [f"{count} frames {what}" for count, what in counted if count] + ([self.end] if self.end else [])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilmFrame:
+    """One frame of a film."""
+
+    index: int
+    pts: int  # its time in units of the film's time base, always later than the one before
+    duration: int  # in the same units; 0 where the film does not tell
+    decoded: Any  # PyAV's frame, in the first frame's size and format
+    film: "Film" = field(repr=False)
+
+    @cached_property
+    def picture(self) -> np.ndarray:
+        """RGB (h, w, 3) as it is to be seen, uint8, or uint16 of films with more than 8 bits."""
+        return self.film.turn(to_picture(self.decoded, self.film.colours))
+
+
+class Film:
+    """What a file holds, told by its header and its first frame; FilmError if there is none.
+
+    Of several videos the one that FFmpeg takes for the best is meant: the default one, else the largest; never a cover.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        with self.open() as container:
+            self.container = container.format.name
+            stream = best_video(container)
+            if stream is None:
+                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                raise FilmError(f"{self.path}: holds no video, but {kinds}; give a film")
+            self.stream: int = stream.index
+            self.codec: str = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+            self.time_base: Fraction = stream.time_base
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or STANDARD_RATE)
+            self.aspect = stream.sample_aspect_ratio  # of a sample
+            self._said_frames: int = stream.frames or _by_duration(container, stream, self.rate)
+            self._first(container, stream)
+
+    def _first(self, container: Any, stream: Any) -> None:
+        first = next(self._decode(container, stream, Damage()), None)
+        if first is None:
+            raise FilmError(f"{self.path}: no frame of it can be read; it is empty or damaged")
+        self.format = first.format
+        self.coded_size: tuple[int, int] = first.height, first.width
+        self.colours = Colours.of(first)
+        self.turn = Turn.of(first)
+        self.interlaced: bool = first.interlaced_frame
+        self.deep, self.alpha = is_deep(first.format), has_alpha(first.format)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) as it is to be seen."""
+        height, width = self.coded_size
+        return (width, height) if self.turn.swapped else (height, width)
+
+    @property
+    def expected_frames(self) -> int:
+        """How many frames there may be, for progress bars; 0 if the file does not tell."""
+        return self._said_frames
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """The file, opened by PyAV; FilmError if it is no film. OSError if it is not there."""
+        av = pyav()
+        self.path.stat()
+        try:
+            container = av.open(str(self.path), metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            raise FilmError(f"{self.path}: is damaged or no film ({error.strerror}); play it to see") from error
+        with container:
+            yield container
+
+    def frames(self, damage: Damage | None = None) -> Iterator[FilmFrame]:
+        """All frames that can be read, in the order in which they are seen; what is wrong is counted in `damage`."""
+        damage = Damage() if damage is None else damage
+        step = max(round(1 / self.rate / self.time_base), 1)
+        last, index = None, 0
+        with self.open() as container:
+            for decoded in self._decode(container, container.streams[self.stream], damage):
+                pts = decoded.pts
+                if pts is None or (last is not None and pts <= last):
+                    pts, damage.times = 0 if last is None else last + step, damage.times + (index > 0 or pts is None)
+                if (decoded.height, decoded.width, decoded.format.name) != (*self.coded_size, self.format.name):
+                    height, width = self.coded_size
+                    decoded = decoded.reformat(width=width, height=height, format=self.format.name)
+                    damage.sizes += 1
+                damage.frames += decoded.is_corrupt
+                yield FilmFrame(index=index, pts=pts, duration=decoded.duration or 0, decoded=decoded, film=self)
+                last, index = pts, index + 1
+
+    def _decode(self, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
+        av = pyav()
+        stream.thread_type = "AUTO"
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                damage.end = f"it cannot be read to its end ({error.strerror})"
+                return
+            if packet is None:
+                return
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                damage.packets += 1
+
+
+def best_video(container: Any) -> Any:
+    """The video stream that is meant; None if there is none, or only covers."""
+    videos = [stream for stream in container.streams.video if not is_cover(stream)]
+    best = container.streams.best("video")
+    return next((stream for stream in videos if best is not None and stream.index == best.index), None) or next(
+        iter(videos), None
+    )
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is a single attached picture."""
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def _by_duration(container: Any, stream: Any, rate: Fraction) -> int:
+    if stream.duration is not None:
+        return round(stream.duration * stream.time_base * rate)
+    return 0 if container.duration is None else round(Fraction(container.duration, 1_000_000) * rate)

@@ -1,0 +1,202 @@
+"""Steady faces: along a track, what only noise changes is held, and what moves is followed."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks.codeformer import CodePrediction
+from ..restoration import AlignedFace
+from ..restorer import FaceRestorer
+
+logger = logging.getLogger(__name__)
+
+LOST = 10  # frames without the face after which it begins anew
+NOISE = 2.5  # times the face's median change: what noise alone may change at a place
+NOISE_LIMIT = 0.03  # of white = 1: more than this is never taken for noise
+BLUR = 1 / 40  # of the crop's side: standard deviation of the Gaussian under which change is seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteadyConfig:
+    """How far faces are held steady; the memories are what a still face keeps of the past in each frame."""
+
+    crop_memory: float = 0.75  # of the aligned crop, and so of its colours and of what CFT sees; 0: none
+    code_memory: float = 0.6  # of the codes' log probabilities; 0: none
+    margin: float = 0.5  # by how much (log probability) another code must be likelier than the one in force; 0: none
+    motion: float = 0.03  # of white = 1: change of a place, beyond noise, at which it is mostly followed at once
+
+    def __post_init__(self):
+        for name in ("crop_memory", "code_memory"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is a share, 0 to less than 1, got {getattr(self, name)}")
+        if not self.margin >= 0:
+            raise ValueError(f"margin is a difference of log probabilities, 0 or more, got {self.margin}")
+        if not self.motion > 0:
+            raise ValueError(f"motion is a difference of tones, more than 0, got {self.motion}")
+
+
+OFF = SteadyConfig(crop_memory=0.0, code_memory=0.0, margin=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Past:
+    """What is remembered of a track."""
+
+    frame: int
+    crop: np.ndarray  # (s, s, 3) float32, as it was shown to the network
+    logits: np.ndarray  # (n, K) float32: log probabilities of the codes, averaged
+    codes: np.ndarray  # (n,) int64
+
+
+class SteadyFaces:
+    """Restores the faces of a film in order of frames, each track held steady.
+
+    The input is averaged over time where the aligned face stands still, so the network sees less noise; where it
+    changes beyond its noise (an expression, a turn of the head, other light), it is followed at once. A code gives way
+    only to one that is likelier by a margin. Faces without a track are restored as they are.
+    """
+
+    def __init__(self, restorer: FaceRestorer, config: SteadyConfig | None = None):
+        self.restorer = restorer
+        self.config = config or SteadyConfig()
+        self._tracks: dict[int, _Past] = {}
+
+    def restore(
+        self, faces: Sequence[AlignedFace], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[AlignedFace]:
+        """What `FaceRestorer.restore` gives, for the faces of the next frames; those with a note are passed through.
+
+        Frames are told by `face.image_index`, tracks by `face.track`; the frames of one track must rise from call to
+        call. How faces are spread over calls and batches changes nothing but rounding.
+        """
+        result = list(faces)
+        todo = [i for i, face in enumerate(faces) if not face.note]
+        size = self.restorer.config.batch_size
+        for start in range(0, len(todo), size):
+            chosen = todo[start : start + size]
+            for i, face in zip(chosen, self._restore_batch([faces[i] for i in chosen]), strict=True):
+                result[i] = face
+            if progress is not None:
+                progress(min(start + size, len(todo)), len(todo))
+        for i, note in self.restorer.doubts(result).items():
+            result[i] = replace(result[i], restored=None, note=note)
+        return result
+
+    def _restore_batch(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
+        try:
+            restored, tracks = self._restored(faces)
+        except torch.cuda.OutOfMemoryError:
+            if len(faces) == 1:
+                raise
+        else:
+            self._tracks = tracks
+            return restored
+        torch.cuda.empty_cache()
+        half = len(faces) // 2
+        logger.warning("out of GPU memory: going on with %d face(s) at a time", half)
+        return self._restore_batch(faces[:half]) + self._restore_batch(faces[half:])
+
+    @torch.inference_mode()
+    def _restored(self, faces: Sequence[AlignedFace]) -> tuple[list[AlignedFace], dict[int, _Past]]:
+        """A batch restored, and the tracks after it."""
+        if self.config == OFF:
+            return self.restorer.decode(faces, self.restorer.predict(faces)), self._tracks
+        crops: dict[int, tuple[int, np.ndarray]] = {
+            track: (past.frame, past.crop) for track, past in self._tracks.items()
+        }
+        shown, kept = [], []
+        for face in faces:
+            crop, keep = self._steady_crop(face, crops)
+            shown.append(replace(face, crop=crop))
+            kept.append(keep)
+        prediction = self.restorer.predict(shown)
+        prediction, tracks = self._steady_codes(shown, prediction, kept)
+        restored = self.restorer.decode(shown, prediction)
+        return [replace(face, crop=own.crop) for face, own in zip(restored, faces, strict=True)], tracks
+
+    def _steady_crop(
+        self, face: AlignedFace, crops: dict[int, tuple[int, np.ndarray]]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The crop with what its track remembers, and (s, s) how far each place stands still; None at a beginning."""
+        track, frame = face.face.track, face.face.image_index
+        if track is None:
+            return face.crop, None
+        last, past = crops.get(track, (frame, None))
+        if past is not None and frame <= last:
+            raise ValueError(f"track {track} was restored up to frame {last} already, got frame {frame}")
+        if past is None or frame - last > LOST or past.shape != face.crop.shape:
+            crops[track] = frame, face.crop
+            return face.crop, None
+        still = stillness(past, face.crop, self.config.motion)
+        keep = self.config.crop_memory * still[..., None]
+        crop = face.crop + keep * (past - face.crop)
+        crops[track] = frame, crop
+        return crop, still
+
+    def _steady_codes(
+        self, faces: Sequence[AlignedFace], prediction: CodePrediction, kept: Sequence[np.ndarray | None]
+    ) -> tuple[CodePrediction, dict[int, _Past]]:
+        """The prediction with codes that only change for likelier ones, and the tracks after it."""
+        tracks = dict(self._tracks)
+        logits: Tensor = prediction.logits.float().log_softmax(-1).cpu()
+        codes = prediction.codes.cpu().clone()
+        side = math.isqrt(logits.shape[1])
+        for n, (face, still) in enumerate(zip(faces, kept, strict=True)):
+            track = face.face.track
+            if track is None:
+                continue
+            past = tracks.get(track)
+            if past is not None and still is not None:
+                share = torch.from_numpy(cv2.resize(still, (side, side), interpolation=cv2.INTER_AREA).reshape(-1))
+                before = torch.from_numpy(past.logits)
+                logits[n] += self.config.code_memory * share[:, None] * (before - logits[n])
+                codes[n] = logits[n].argmax(-1)
+                held = torch.from_numpy(past.codes)[:, None]
+                gain = logits[n].amax(-1) - logits[n].gather(-1, held)[:, 0]
+                codes[n] = torch.where(gain > self.config.margin * share, codes[n], held[:, 0])
+            tracks[track] = _Past(
+                frame=face.face.image_index, crop=face.crop, logits=logits[n].numpy().copy(), codes=codes[n].numpy()
+            )
+        newest = max((past.frame for past in tracks.values()), default=0)
+        tracks = {track: past for track, past in tracks.items() if newest - past.frame <= LOST}
+        device = prediction.codes.device
+        return replace(prediction, logits=logits.to(device), codes=codes.to(device)), tracks
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What is remembered, for `load_state`: names and arrays, as `numpy.savez` takes them."""
+        arrays = {}
+        for track, past in self._tracks.items():
+            arrays[f"{track}/frame"] = np.array(past.frame)
+            for name in ("crop", "logits", "codes"):
+                arrays[f"{track}/{name}"] = getattr(past, name)
+        return arrays
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a `state`; ValueError if it is none."""
+        try:
+            tracks = sorted({int(name.split("/")[0]) for name in state})
+            self._tracks = {
+                track: _Past(
+                    frame=int(state[f"{track}/frame"]),
+                    crop=np.asarray(state[f"{track}/crop"], np.float32),
+                    logits=np.asarray(state[f"{track}/logits"], np.float32),
+                    codes=np.asarray(state[f"{track}/codes"], np.int64),
+                )
+                for track in tracks
+            }
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"this is no state of steady faces ({error}): begin the film anew") from error
+
+
+def stillness(before: np.ndarray, after: np.ndarray, motion: float) -> np.ndarray:
+    """(s, s) float32: how far each place of two crops (s, s, 3) differs by noise alone: 1 still, towards 0 changed."""
+    blur = len(after) * BLUR
+    change = np.abs(cv2.GaussianBlur(after - before, (0, 0), blur)).max(-1)
+    noise = min(NOISE * float(np.median(change)), NOISE_LIMIT)
+    return np.exp(-((np.clip(change - noise, 0, None) / motion) ** 2)).astype(np.float32)

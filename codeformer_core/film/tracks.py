@@ -1,0 +1,156 @@
+"""Faces joined along a film: who is who from frame to frame, gaps filled, motion smoothed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..detection.faces import Face
+from .smoothing import smooth
+
+REMEMBERED = 6  # seen frames from which a face's velocity is taken
+TOO_FAR = 1.6  # eye distances between expected and found landmarks, in the mean, beyond which it is someone else
+DRIFT = 0.1  # eye distances more for each frame in which the face was not seen
+HIDDEN = 1.0  # eye distances: a face that was not seen and lies as near to one that was is hidden by it
+NEVER = 1e6  # the cost of joining what must not be joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackConfig:
+    """How faces are joined to tracks."""
+
+    max_gap: int = 10  # frames in which a face may be lost and is found again as the same; 0: none
+    min_length: int = 1  # seen frames of a track at the least; shorter ones are dropped as chance finds
+    smoothing: float = 3.0  # standard deviation of the Gaussian over frames, for boxes and landmarks; 0: none
+
+    def __post_init__(self):
+        if self.max_gap < 0:
+            raise ValueError(f"max_gap is a number of frames, 0 or more, got {self.max_gap}")
+        if self.min_length < 1:
+            raise ValueError(f"min_length is a number of frames, 1 or more, got {self.min_length}")
+        if not 0 <= self.smoothing <= 100:
+            raise ValueError(f"smoothing is a number of frames, 0 to 100, got {self.smoothing}")
+
+
+def track_faces(
+    frames: Sequence[Sequence[Face]],
+    config: TrackConfig | None = None,
+    *,
+    cuts: Collection[int] = (),
+    first_track: int = 0,
+    first_frame: int = 0,
+) -> list[list[Face]]:
+    """The faces of consecutive frames with `track` filled and `image_index` the frame, in order of tracks.
+
+    Tracks are numbered from `first_track` in order of appearance and end where a scene begins, at each index of `cuts`.
+    Gaps of up to `max_gap` frames are filled in between, unless another face is there, which then hides this one; faces
+    that are filled in have a score of 0. Boxes and landmarks are smoothed. `first_frame` is the number of `frames[0]`.
+    """
+    config = config or TrackConfig()
+    if wrong := [cut for cut in cuts if not 0 <= cut < max(len(frames), 1)]:
+        raise ValueError(f"cuts are frames from 0 to {len(frames) - 1}, got {wrong}")
+    starts = sorted({0, *cuts})
+    tracks: list[_Track] = []
+    for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
+        tracks += _joined(frames[start:end], start, config.max_gap)
+    tracks = [track for track in tracks if len(track.frames) >= config.min_length]
+    joined: list[list[Face]] = [[] for _ in frames]
+    for number, track in enumerate(tracks, first_track):
+        for frame, face in track.filled(config.smoothing):
+            joined[frame].append(replace(face, track=number, image_index=first_frame + frame))
+    return [[face for face in faces if not _is_hidden(face, faces)] for faces in joined]
+
+
+@dataclass(eq=False)
+class _Track:
+    frames: list[int] = field(default_factory=list)  # in which the face was seen
+    faces: list[Face] = field(default_factory=list)
+
+    def add(self, frame: int, face: Face) -> None:
+        self.frames.append(frame)
+        self.faces.append(face)
+
+    def expected(self, frame: int) -> np.ndarray:
+        """(7, 2): where landmarks and corners of the box are, if the face goes on as in the last frames."""
+        points = np.stack([_points(face) for face in self.faces[-REMEMBERED:]])
+        times = np.array(self.frames[-REMEMBERED:], np.float64) - frame
+        if len(times) < 2:
+            return points[-1]
+        centres = points.mean(1)
+        times_apart = times - times.mean()
+        velocity = (times_apart[:, None] * (centres - centres.mean(0))).sum(0) / (times_apart**2).sum()
+        return points[-1] - velocity * times[-1]
+
+    def filled(self, smoothing: float) -> list[tuple[int, Face]]:
+        """Each frame from the first to the last with its face, smoothed; those that were not seen have score 0."""
+        frames = np.arange(self.frames[0], self.frames[-1] + 1)
+        seen = dict(zip(self.frames, self.faces, strict=True))
+        points = np.stack([_points(face) for face in self.faces]).reshape(len(seen), -1)
+        if len(frames) == 1:
+            return list(seen.items())
+        filled = np.stack([np.interp(frames, self.frames, column) for column in points.T], axis=1)
+        smoothed = smooth(filled, frames, smoothing).reshape(len(frames), 7, 2)
+        result = []
+        for frame, place in zip(frames.tolist(), smoothed, strict=True):
+            face = seen.get(frame) or replace(self.faces[0], score=0.0)
+            result.append((frame, replace(face, landmarks=place[:5], box=place[5:].reshape(4))))
+        return result
+
+
+def _joined(frames: Sequence[Sequence[Face]], start: int, max_gap: int) -> list[_Track]:
+    """The tracks of one scene, in order of appearance."""
+    tracks: list[_Track] = []
+    alive: list[_Track] = []
+    for frame, faces in enumerate(frames, start):
+        alive = [track for track in alive if frame - track.frames[-1] <= max_gap + 1]
+        costs = np.array([[_cost(track, frame, face) for face in faces] for track in alive]).reshape(
+            len(alive), len(faces)
+        )
+        new = set(range(len(faces)))
+        for row, column in zip(*linear_sum_assignment(costs), strict=True):
+            if costs[row, column] < NEVER:
+                alive[row].add(frame, faces[column])
+                new.discard(column)
+        for column in sorted(new):
+            track = _Track()
+            track.add(frame, faces[column])
+            tracks.append(track)
+            alive.append(track)
+    return tracks
+
+
+def _cost(track: _Track, frame: int, face: Face) -> float:
+    """How unlike a face is to a track's next: distance of landmarks in eye distances, and boxes that do not overlap."""
+    expected, points = track.expected(frame), _points(face)
+    scale = max(_scale(track.faces[-1]), _scale(face))
+    apart = float(np.linalg.norm(expected[:5] - points[:5], axis=1).mean()) / scale
+    if apart > TOO_FAR + DRIFT * (frame - track.frames[-1] - 1):
+        return NEVER
+    return apart + 1 - _overlap(expected[5:], points[5:])
+
+
+def _points(face: Face) -> np.ndarray:
+    """(7, 2): the landmarks, and two corners of the box."""
+    return np.concatenate([face.landmarks, face.box.reshape(2, 2)]).astype(np.float64)
+
+
+def _scale(face: Face) -> float:
+    """A face's eye distance, or what it would be if it looked this way."""
+    return max(face.eye_distance, 0.4 * face.size, 1e-6)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes (2, 2)."""
+    common = np.prod(np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None))
+    both = np.prod(a[1] - a[0]) + np.prod(b[1] - b[0]) - common
+    return float(common / both) if both > 0 else 0.0
+
+
+def _is_hidden(face: Face, faces: Sequence[Face]) -> bool:
+    """Whether a face that was filled in lies behind one that was seen."""
+    return face.score == 0 and any(
+        np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean() < HIDDEN * max(_scale(face), _scale(other))
+        for other in faces
+        if other.score > 0
+    )
