@@ -30,7 +30,7 @@ def hidden_by(face: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np
     place = np.zeros((size, size), np.uint8)
     x, y = (rng.uniform([0.35, 0.5], [0.65, 0.75]) * size).astype(int).tolist()
     if kind == "blob":  # a palm and fingers, of a skin's colour
-        colour = np.float32([0.80, 0.62, 0.52]) * np.float32(rng.uniform(0.45, 1.1))
+        colour = np.array([0.80, 0.62, 0.52], np.float32) * np.float32(rng.uniform(0.45, 1.1))
         cv2.ellipse(place, (x, y), (int(0.13 * size), int(0.17 * size)), float(rng.uniform(0, 180)), 0, 360, 1, -1)
         for _ in range(3):
             tip = (int(x + rng.uniform(-0.22, 0.22) * size), int(y - rng.uniform(0.1, 0.25) * size))
@@ -65,7 +65,7 @@ def main() -> None:
                 face = restorer.as_aligned(degrade(picture, drawn).astype(np.float32))
                 raw = restorer.decode([face], restorer.predict([face]))[0].restored
                 assert raw is not None
-                where = oval if place is None else cv2.resize(place.astype(np.uint8), oval.shape) & oval
+                where = oval if place is None else np.minimum(cv2.resize(place.astype(np.uint8), oval.shape), oval)
                 for floor in FLOORS:
                     occlusion.LIMITS = floor, 2 * floor
                     mask = occlusion.unhidden(face.crop, raw, face.inside)

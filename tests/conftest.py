@@ -26,7 +26,7 @@ def tiny_config() -> CodeFormerConfig:
 def tiny_net(tiny_config: CodeFormerConfig) -> CodeFormer:
     torch.manual_seed(0)
     net = CodeFormer(tiny_config).eval().requires_grad_(False)
-    net.idx_pred_layer[1].weight.mul_(5)  # random, but sure of its codes: no face is doubted
+    net.get_parameter("idx_pred_layer.1.weight").mul_(5)  # random, but sure of its codes: no face is doubted
     return net
 
 

@@ -159,7 +159,7 @@ def paste_crops(
             upscale=upscale,
             feather=mask_softness,
             large_faces=large_faces,  # pyright: ignore[reportArgumentType]
-            mask_parts=detector.mask_parts if detector else USUAL_PARTS,
+            mask_parts=tuple(detector.mask_parts) if detector else USUAL_PARTS,  # pyright: ignore[reportArgumentType]
         ),
         parser=detector.parser if detector else None,
         face_size=crops.shape[1],

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
 
-from codeformer_core.detection.detector import DetectorConfig, search_size
-from codeformer_core.detection.faces import Face
+from codeformer_core.detection.detector import Candidate, DetectorConfig, search_size
 from codeformer_core.detection.load import BUNDLED, load_detector
 from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms
 from codeformer_core.facexlib_nets import build_retinaface
@@ -65,7 +64,7 @@ def as_rows(faces) -> np.ndarray:
     return np.array([[*f.box, f.score, *f.landmarks.ravel()] for f in faces])
 
 
-def searched(detector: RetinaFaceDetector, picture: np.ndarray, config: DetectorConfig = UNSCALED) -> list[Face]:
+def searched(detector: RetinaFaceDetector, picture: np.ndarray, config: DetectorConfig = UNSCALED) -> list[Candidate]:
     """What one search finds, with the doubles that non-maximum suppression leaves."""
     return detector._find([picture], [search_size(picture, config.short_side)], config)[0]
 

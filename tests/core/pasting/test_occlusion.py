@@ -19,7 +19,7 @@ def test_a_face_drawn_as_it_is_hides_nothing(face):
 
 def test_fine_detail_and_a_tint_hide_nothing(face):
     grain = np.random.default_rng(1).normal(0, 0.1, face.shape).astype(np.float32)
-    mask = unhidden(face, face + grain + np.float32([0.15, 0, -0.1]), INSIDE)
+    mask = unhidden(face, face + grain + np.array([0.15, 0, -0.1], np.float32), INSIDE)
     assert mask.mean() > 0.99
 
 
