@@ -27,8 +27,10 @@ def make(path: Path, frames: int = 6) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as film:
         video = film.add_stream("libx264", rate=25, width=96, height=96, pix_fmt="yuv420p")
-        for i in range(frames):
-            image = np.random.default_rng(i).integers(60, 200, (96, 96, 3), dtype=np.uint8)
+        for _ in range(frames):
+            image = np.kron(
+                np.random.default_rng(0).integers(60, 200, (12, 12, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
+            )
             film.mux(video.encode(to_frame(image, "yuv420p", Colours(matrix=1, range=1, primaries=1, transfer=1))))
         film.mux(video.encode(None))
     return path

@@ -207,11 +207,11 @@ def test_upscaling_and_another_codec(tmp_path, tiny_net):
     report = restore_film(make(tmp_path / "a.mp4", 3), tmp_path / "out.webm", restorer, FilmConfig(codec="vp9", crf=30))
     assert report.size == (224, 192)
     assert (frames(tmp_path / "out.webm")[0].height, report.crf) == (224, 30)
-    with pytest.raises(FilmError, match="name it .mkv"):
+    with pytest.raises(FilmError, match=r"name it \.mkv"):
         FilmJob(tmp_path / "a.mp4", tmp_path / "b.webm", restorer)
     with pytest.raises(ValueError, match="use one of h264"):
         FilmJob(tmp_path / "a.mp4", tmp_path / "b.mp4", restorer, FilmConfig(codec="divx"))
-    with pytest.raises(ValueError, match="0 .best. to 51"):
+    with pytest.raises(ValueError, match=r"0 \(best\) to 51"):
         FilmJob(tmp_path / "a.mp4", tmp_path / "b.mp4", restorer, FilmConfig(crf=60))
 
 
