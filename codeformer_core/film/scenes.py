@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 SIDE = 32  # px: frames are compared at this size, after which small motion and noise are gone
-CHANGE = 0.05  # mean difference in hue, saturation and value of white = 1, at the least, of a cut
-STRUCTURE = 0.12  # 1 - correlation, at the least: a flash and a fade change the light, not what is seen
+CHANGE = 0.35  # 1 - correlation, at the least, of a cut; light that changes, as in flashes and fades, changes it little
 RATIO = 3.0  # how many times the recent change: a fast pan changes much in every frame
 RECENT = 4  # frames
 BLANK = 0.015  # standard deviation of value below which a frame shows nothing, as between fades and in full flashes
@@ -16,8 +15,8 @@ BLANK = 0.015  # standard deviation of value below which a frame shows nothing, 
 class SceneCuts:
     """`SceneCuts()(frame)` for each frame of a film in turn: does a new scene begin with it?
 
-    A frame is (h, w, 3) RGB uint8, of any size. The first one begins a scene. One that shows a flat tone begins none, and
-    what follows it is compared with what was seen before it: so a fade through black to another scene is one cut, a
+    A frame is (h, w, 3) RGB uint8, of any size. The first one begins a scene. One that shows a flat tone begins none,
+    and what follows it is compared with what was seen before it: so a fade through black to another scene is one cut, a
     flash is none, and neither is a dissolve.
     """
 
@@ -37,13 +36,11 @@ class SceneCuts:
             self._before.append(small)
             return is_first
         change = _change(self._before[-1], small)
-        usual = float(np.mean(self._changes)) if self._changes else 0.0
-        is_cut = change > max(CHANGE, RATIO * usual) and all(_is_other(before, small) for before in self._before)
+        usual = float(np.median(self._changes)) if self._changes else 0.0
+        is_cut = change > RATIO * usual and all(_change(before, small) > CHANGE for before in self._before)
+        self._changes.append(change)
         if is_cut:
             self._before.clear()
-            self._changes.clear()
-        else:
-            self._changes.append(change)
         self._before.append(small)
         return is_cut
 
@@ -57,13 +54,6 @@ def _seen(frame: np.ndarray) -> np.ndarray:
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> float:
-    return float(np.abs(after - before).mean())
-
-
-def _is_other(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two frames show something else, whatever the light."""
+    """1 - the correlation of two frames, 0 to 2: whether they show something else, whatever the light."""
     a, b = (x - x.mean((0, 1)) for x in (before, after))
-    return (
-        1 - float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())) > STRUCTURE
-        and _change(before, after) > CHANGE
-    )
+    return 1 - float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))

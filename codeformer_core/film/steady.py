@@ -1,6 +1,7 @@
 """Steady faces: along a track, what only noise changes is held, and what moves is followed."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -145,7 +146,7 @@ class SteadyFaces:
         tracks = dict(self._tracks)
         logits: Tensor = prediction.logits.float().log_softmax(-1).cpu()
         codes = prediction.codes.cpu().clone()
-        side = prediction.features.shape[-1]
+        side = math.isqrt(logits.shape[1])
         for n, (face, still) in enumerate(zip(faces, kept, strict=True)):
             track = face.face.track
             if track is None:

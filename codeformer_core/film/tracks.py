@@ -22,7 +22,7 @@ class TrackConfig:
 
     max_gap: int = 10  # frames in which a face may be lost and is found again as the same; 0: none
     min_length: int = 1  # seen frames of a track at the least; shorter ones are dropped as chance finds
-    smoothing: float = 1.5  # standard deviation of the Gaussian over frames, for boxes and landmarks; 0: none
+    smoothing: float = 3.0  # standard deviation of the Gaussian over frames, for boxes and landmarks; 0: none
 
     def __post_init__(self):
         if self.max_gap < 0:
