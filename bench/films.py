@@ -1,8 +1,8 @@
 """Peak memory of a film's job at 200 and at 2,000 frames: `python -m bench.films` (Linux).
 
-Each film is made here: the astronaut (public domain), moving, at 160 x 160 px. The bundled detector searches at 160 px, and a
-small network of random weights restores, so that what is measured is the job, not the model. Each film is restored in a
-process of its own, whose peak of resident memory (VmHWM) is read at its end.
+Each film is made here: the astronaut (public domain), moving, at 160 x 160 px. The bundled detector searches at 160 px,
+and a small network of random weights restores, so that what is measured is the job, not the model. Each film is
+restored in a process of its own, whose peak of resident memory (VmHWM) is read at its end.
 """
 
 import argparse
@@ -18,8 +18,15 @@ import numpy as np
 import torch
 from skimage.data import astronaut
 
-from codeformer_core import CodeFormer, CodeFormerConfig, DetectorConfig, FaceRestorer, RestoreConfig, VQConfig
-from codeformer_core import load_detector
+from codeformer_core import (
+    CodeFormer,
+    CodeFormerConfig,
+    DetectorConfig,
+    FaceRestorer,
+    RestoreConfig,
+    VQConfig,
+    load_detector,
+)
 from codeformer_core.film.job import restore_film
 from codeformer_core.film.pyav import pyav
 
@@ -52,7 +59,8 @@ def measure(source: Path) -> str:
     report = restore_film(source, source.with_stem("out"), FaceRestorer(net, detector, RestoreConfig(min_confidence=0)))
     took = time.perf_counter() - began
     peak = resident("VmHWM") / 2**20
-    return f"{report.frames:5} frames {report.restored:5} faces {len(report.tracks):3} tracks {peak:6.0f} MiB {took:5.0f} s"
+    counts = f"{report.frames:5} frames {report.restored:5} faces {len(report.tracks):3} tracks"
+    return f"{counts} {peak:6.0f} MiB {took:5.0f} s"
 
 
 def main():

@@ -76,7 +76,7 @@ def make(
             samples = noise.normal(0, 0.1, (2, 1024)).astype(np.float32)
             part = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
             part.rate, part.pts, part.time_base = 44100, i * 1024, Fraction(1, 44100)
-            film.mux(sound.encode(part))
+            film.mux(sound.encode(part))  # pyright: ignore[reportOptionalMemberAccess]
         if sound:
             film.mux(sound.encode(None))
         if text:
