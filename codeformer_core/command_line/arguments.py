@@ -147,7 +147,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--occlusion", action="store_true", help="leave what hides a face, such as a microphone, as it is: where input "
         "and restored face have other coarse colours; needs no parsing net")  # fmt: skip
     add("--side-strength", type=float, default=0.5, metavar="S", help="how far restored faces in profile cover the "
-        "picture's own, 0 to 1: falls from 1 at 45 degrees of turn to this at 90 (default 0.5; 1: like others)")  # fmt: skip
+        "picture's own, 0 to 1: from 1 at 45 degrees of turn down to this at 90 (default 0.5; 1: like others)")  # fmt: skip
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")
