@@ -304,7 +304,7 @@ def _export_onnx(args: argparse.Namespace) -> int:
     path = model_path(args.model, accept_license=args.accept_license, offline=args.offline)
     export_onnx(load_codeformer(path), args.target, adain=model_usage(args.model, path).adain)
     if not args.quiet:
-        _say(f"{args.target}: {args.target.stat().st_size / 2**20:.0f} MiB; lq (b, 3, s, s) in [-1, 1] and w (b,) in\n")
+        _say(f"{args.target}: {args.target.stat().st_size / 2**20:.0f} MiB\n")
     return 0
 
 
