@@ -50,7 +50,7 @@ class CodeFormerRestoreVideo(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Video.Output("restored", display_name="restored video", tooltip="The film, for Save Video."),
+                io.Video.Output("restored", display_name="video", tooltip="The film, for Save Video."),
                 widgets.report(),
             ],
         )
