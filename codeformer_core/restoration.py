@@ -32,10 +32,8 @@ class RestoreConfig:
     colour_match: ColourMatch = "none"
     keep_grey: bool = True  # faces of grey pictures come out grey (off for colorization checkpoints)
     feather: float = 0.05  # softness of the mask's edge, as a fraction of the face's side
-    side_strength: float = 1.0  # how far restored profiles cover the picture's own (see `pose.side_strength`)
-    occlusion: bool = (
-        False  # what hides a face, such as a microphone, stays the picture's own (see `pasting/occlusion.py`)
-    )
+    side_strength: float = 0.5  # how far restored profiles cover the picture's own (see `pose.side_strength`)
+    occlusion: bool = False  # what hides a face, such as a microphone, stays the picture's own (`pasting/occlusion.py`)
     mask_parts: tuple[MaskPart, ...] = USUAL_PARTS  # that a parsing net's mask takes in besides the bare face
     min_confidence: float = 0.1  # mean probability of the codes below which a face is doubted (see `restore`); 0: never
     batch_size: int = 4  # faces that go through the network together

@@ -69,7 +69,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
                 widgets.weights(lazy=True),
                 io.Float.Input(
                     "side_strength",
-                    default=1.0,
+                    default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
@@ -129,7 +129,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         enabled: bool = True,
         upscale_model: Any = None,
         weights: FidelityPlan | None = None,
-        side_strength: float = 1.0,
+        side_strength: float = 0.5,
         occlusion: bool = False,
     ) -> io.NodeOutput:
         from .run.restore import leave_batch, restore_batch

@@ -40,6 +40,20 @@ def command_line() -> argparse.ArgumentParser:
     convert.add_argument("target", type=_path, metavar="OUT.safetensors", help="the file to write")
     convert.add_argument("--overwrite", action="store_true", help="replace OUT.safetensors if it is there")
 
+    export = commands.add_parser(
+        "export-onnx",
+        parents=[common],
+        help="write a network as ONNX, for other programs",
+        description="Write a CodeFormer as ONNX in float32: inputs lq (batch, 3, side, side), RGB from -1 to 1, and w "
+        "(batch), 0 to 1; outputs restored, like lq, and codes.",
+    )
+    export.add_argument(
+        "model", type=_name, metavar="MODEL", help="mini, official, inpainting, colorization, or a file"
+    )
+    export.add_argument("target", type=_path, metavar="OUT.onnx", help="the file to write")
+    export.add_argument("--overwrite", action="store_true", help="replace OUT.onnx if it is there")
+    _add_downloads(export)
+
     migrate = commands.add_parser(
         "migrate-workflow",
         parents=[common],
@@ -146,8 +160,8 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         "(default hair,glasses,ears)")  # fmt: skip
     add("--occlusion", action="store_true", help="leave what hides a face, such as a microphone, as it is: where input "
         "and restored face have other coarse colours; needs no parsing net")  # fmt: skip
-    add("--side-strength", type=float, default=1.0, metavar="S", help="how far restored faces in profile cover the "
-        "picture's own, 0 to 1: falls from 1 at 45 degrees of turn to this at 90 (default 1: like others)")  # fmt: skip
+    add("--side-strength", type=float, default=0.5, metavar="S", help="how far restored faces in profile cover the "
+        "picture's own, 0 to 1: 1 up to 45 degrees of turn, this at 90 (default 0.5; 1: like others)")  # fmt: skip
     add("--mask", type=_path, metavar="PATH",
         help="change only where this picture is white; or a folder of such, named as the inputs")  # fmt: skip
     add("--feather", type=float, default=0.05, metavar="F", help="softness of the edge, 0 to 0.25 (default 0.05)")
@@ -171,8 +185,12 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="what the restoring network computes in; mixed: half precision where that does no harm; auto (default): "
         "mixed on processors that are faster so, else float32")  # fmt: skip
     add("--batch-size", type=int, default=4, metavar="N", help="faces at once through the network (default 4)")
-    add("--accept-license", action="store_true", help="accept the licence of the weights that are downloaded")
-    add("--offline", action="store_true", help="never download")
+    _add_downloads(machine)
+
+
+def _add_downloads(to: Any) -> None:
+    to.add_argument("--accept-license", action="store_true", help="accept the licence of weights that are downloaded")
+    to.add_argument("--offline", action="store_true", help="never download")
 
 
 def _add_degrade(commands: Any, common: OneLineParser) -> None:

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +28,7 @@ from ..whole_files import whole_file
 from .reports import face_report, own_crops, own_results, read_report, stamp, write_report
 
 ELSEWHERE = "choose another folder with --output"
+AHEAD = 3  # pictures that are read before they are worked on, and so many that wait to be written
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
 
 
@@ -77,6 +81,7 @@ class _Opened(NamedTuple):
     picture: Picture
     stamps: dict[str, Any]
     target: Path
+    faces: Sequence[AlignedFace] = ()
 
 
 def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
@@ -116,40 +121,67 @@ def restore_files(
     """Restore pictures, one outcome each, as they are finished; a file that cannot be read does not stop the rest.
 
     `progress(done, total)` counts the faces of the pictures at hand. OSError if the disk takes no more.
+    The next pictures are read, and the last ones written, in threads of their own while the network works.
     """
-    waiting = list(reversed(jobs))
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        writing: deque[Future[Outcome]] = deque()
+        for chunk in _chunks(jobs, restorer, config, reader):
+            faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
+            restored = iter(restorer.restore(faces, progress=progress))
+            for opened in chunk:
+                if isinstance(opened, _Opened):
+                    opened = opened._replace(faces=[next(restored) for _ in opened.faces])
+                writing.append(writer.submit(_written, opened, restorer, config))
+                while writing and (writing[0].done() or len(writing) > AHEAD):
+                    yield writing.popleft().result()
+        while writing:
+            yield writing.popleft().result()
+
+
+def _chunks(
+    jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, reader: ThreadPoolExecutor
+) -> Iterator[list["_Opened | Outcome"]]:
+    """The pictures with their faces, as many together as fill a network batch; what cannot be read is an outcome."""
     originals = {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
-    while waiting:
-        # Pictures are taken until their faces fill a network batch, and written as soon as these are restored.
-        chunk: list[_Opened] = []
-        aligned: list[list[AlignedFace]] = []
-        pixels = 0
-        while waiting and sum(map(len, aligned)) < restorer.config.batch_size and pixels < CHUNK_PIXELS:
-            job = waiting.pop()
-            try:
-                opened = _open(job, restorer, config, originals)
-                if sources.setdefault(opened.target, job.source) != job.source:
-                    other = sources[opened.target]
-                    raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
-                rgb = opened.picture.rgb
-                found = [] if config.aligned else [replace(f, image_index=job.frame) for f in restorer.detect(rgb)[0]]
-                faces = [_at(job.frame, restorer.as_aligned(rgb))] if config.aligned else restorer.align(rgb, found)
-                if config.save_crops:
-                    _check_crops(job, faces, config)
-                faces = _with_fidelity_mask(faces, job, restorer, config)
-            except PictureError as error:
-                yield Outcome(job=job, message=str(error), failed=True)
-                continue
-            chunk.append(opened)
-            aligned.append(faces)
-            pixels += rgb.shape[0] * rgb.shape[1]
-        restored = iter(restorer.restore([face for faces in aligned for face in faces], progress=progress))
-        for opened, faces in zip(chunk, aligned, strict=True):
-            try:
-                yield _write(opened, [next(restored) for _ in faces], restorer, config)
-            except PictureError as error:
-                yield Outcome(job=opened.job, message=str(error), failed=True)
+    waiting = iter(jobs)
+    reading: deque[tuple[Job, Future[_Opened]]] = deque()
+    chunk: list[_Opened | Outcome] = []
+    faces = pixels = 0
+    while True:
+        for job in islice(waiting, AHEAD - len(reading)):
+            reading.append((job, reader.submit(_open, job, restorer, config, originals)))
+        if not reading:
+            break
+        job, opening = reading.popleft()
+        try:
+            opened = opening.result()
+            if sources.setdefault(opened.target, job.source) != job.source:
+                other = sources[opened.target]
+                raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
+            opened = opened._replace(faces=_faces(opened, restorer, config))
+        except PictureError as error:
+            chunk.append(Outcome(job=job, message=str(error), failed=True))
+            continue
+        chunk.append(opened)
+        faces += len(opened.faces)
+        pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
+        if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
+            yield chunk
+            chunk, faces, pixels = [], 0, 0
+    yield chunk
+
+
+def _faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) -> list[AlignedFace]:
+    """The faces of a picture, with what goes with them."""
+    job, rgb = opened.job, opened.picture.rgb
+    if config.aligned:
+        faces = [_at(job.frame, restorer.as_aligned(rgb))]
+    else:
+        faces = restorer.align(rgb, [replace(face, image_index=job.frame) for face in restorer.detect(rgb)[0]])
+    if config.save_crops:
+        _check_crops(job, faces, config)
+    return _with_fidelity_mask(faces, job, restorer, config)
 
 
 def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
@@ -189,9 +221,19 @@ def _check_crops(job: Job, faces: Sequence[AlignedFace], config: BatchConfig) ->
         check_free(_crops(job) / name, name in ours, job, config)
 
 
-def _write(opened: _Opened, faces: list[AlignedFace], restorer: FaceRestorer, config: BatchConfig) -> Outcome:
+def _written(opened: "_Opened | Outcome", restorer: FaceRestorer, config: BatchConfig) -> Outcome:
+    """The outcome of a picture: what it is already, or that of writing it."""
+    if isinstance(opened, Outcome):
+        return opened
+    try:
+        return _write(opened, restorer, config)
+    except PictureError as error:
+        return Outcome(job=opened.job, message=str(error), failed=True)
+
+
+def _write(opened: _Opened, restorer: FaceRestorer, config: BatchConfig) -> Outcome:
     """Write the result, the crops if wanted, and last the whole report."""
-    job, picture, stamps, target = opened
+    job, picture, stamps, target, faces = opened
     upscale = restorer.config.upscale
     background = _companion(config.background, job, picture, upscale)
     mask = _companion(config.mask, job, picture, 1)

@@ -1,4 +1,4 @@
-"""The command line: `codeformer restore | degrade | info | convert | migrate-workflow`."""
+"""The command line: `codeformer restore | degrade | info | convert | export-onnx | migrate-workflow`."""
 
 import argparse
 import json
@@ -294,6 +294,20 @@ def _convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export_onnx(args: argparse.Namespace) -> int:
+    from ..models import model_path, model_usage
+    from ..weights.checkpoint import load_codeformer
+    from ..weights.onnx_file import export_onnx
+
+    if os.path.lexists(args.target) and not args.overwrite:
+        raise ValueError(f"{args.target}: is there already; choose another name, or --overwrite")
+    path = model_path(args.model, accept_license=args.accept_license, offline=args.offline)
+    export_onnx(load_codeformer(path), args.target, adain=model_usage(args.model, path).adain)
+    if not args.quiet:
+        _say(f"{args.target}: {args.target.stat().st_size / 2**20:.0f} MiB\n")
+    return 0
+
+
 def _migrate_workflow(args: argparse.Namespace) -> int:
     from ..migration.migrate import migrate_file
 
@@ -333,5 +347,6 @@ COMMANDS = {
     "degrade": _degrade,
     "info": _info,
     "convert": _convert,
+    "export-onnx": _export_onnx,
     "migrate-workflow": _migrate_workflow,
 }

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..detection.faces import Face
 from .smoothing import smooth
@@ -100,6 +99,8 @@ class _Track:
 
 def _joined(frames: Sequence[Sequence[Face]], start: int, max_gap: int) -> list[_Track]:
     """The tracks of one scene, in order of appearance."""
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second to import
+
     tracks: list[_Track] = []
     alive: list[_Track] = []
     for frame, faces in enumerate(frames, start):

@@ -159,6 +159,7 @@ def paste_crops(
             upscale=upscale,
             feather=mask_softness,
             large_faces=large_faces,  # pyright: ignore[reportArgumentType]
+            side_strength=1.0,  # the crops are the user's
             mask_parts=tuple(detector.mask_parts) if detector else USUAL_PARTS,  # pyright: ignore[reportArgumentType]
         ),
         parser=detector.parser if detector else None,

@@ -285,15 +285,16 @@ def test_pictures_share_network_batches_across_chunks(tmp_path, run, detector, m
 
 
 def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny_net, detector):
-    for i in range(4):
+    for i in range(10):
         save(tmp_path / "in" / f"{i}.png", pixels(i))
     restorer = FaceRestorer(tiny_net, detector, RestoreConfig(batch_size=2))
     jobs, _ = find_jobs([tmp_path / "in"], tmp_path / "out")
     outcomes = restore_files(jobs, restorer, BatchConfig(out=tmp_path / "out"))
     for _ in range(2):
         next(outcomes)
-    assert detector.pictures == 2
+    assert detector.pictures <= 2 + batch.AHEAD + 2  # the batches of those that wait to be written, and the next
     assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
+    outcomes.close()
 
 
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):
@@ -364,7 +365,8 @@ def test_an_interrupted_run_leaves_whole_files_and_is_gone_on_with(tmp_path, run
     assert not list((tmp_path / "out").rglob("*.part"))
     for path in (tmp_path / "out").rglob("*.png"):
         read_picture(path)
-    assert set(run(tmp_path / "in", save_crops=True)) == {"2.png", "3.png"}
+    again = set(run(tmp_path / "in", save_crops=True))
+    assert {"2.png"} <= again <= {"2.png", "3.png"}  # the next may have been on its way already
     assert {f"{i}.png" for i in range(4)} <= files_below(tmp_path / "out")
     assert run(tmp_path / "in", save_crops=True) == {}
 

@@ -228,7 +228,8 @@ def test_ctrl_c_says_how_to_go_on(restore, monkeypatch):
         "1 of 3 pictures done, 1 face restored, in out",
         "codeformer: stopped; run the same command again to go on where it stopped",
     ]
-    assert restore("in", "-o", "out")[2][0] == "1 of 3 done before; --overwrite does them again"
+    before = restore("in", "-o", "out")[2][0]  # the third may have been on its way
+    assert before in [f"{n} of 3 done before; --overwrite does them again" for n in (1, 2)]
 
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EACCES, errno.EROFS])
