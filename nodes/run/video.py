@@ -131,8 +131,8 @@ def _target(source: Path, restorer: FaceRestorer, detector: LoadedDetector, conf
 def _say(done: FilmReport, report: Report) -> None:
     height, width = done.size
     report.say(
-        f"{counted(done.restored, 'face')} of {counted(len(done.tracks), 'track')} restored in "
-        f"{counted(done.frames, 'frame')} of {width} x {height} px, {done.codec}"
+        f"{counted(done.restored, 'face')} restored in {counted(done.frames, 'frame')} of {width} x {height} px, "
+        f"{done.codec}; {counted(len(done.tracks), 'track')}"
     )
     for what in done.damage:
         report.warn(f"the film is damaged: {what}")

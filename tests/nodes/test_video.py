@@ -61,7 +61,7 @@ def test_a_film_comes_out_with_restored_faces_in_the_temp_folder(run, restore, t
     assert np.abs(after[0] - before[0])[30:70, 30:70].mean() > 5
     assert np.abs(after[0] - before[0])[-8:].mean() < 5
     first, *tracks = said.splitlines()
-    assert first == f"{2 * FRAMES} faces of 2 tracks restored in {FRAMES} frames of 160 x 120 px, h264"
+    assert first == f"{2 * FRAMES} faces restored in {FRAMES} frames of 160 x 120 px, h264; 2 tracks"
     assert tracks == [f"track {i}: frames 0 to {FRAMES - 1}, {FRAMES} restored" for i in (0, 1)]
     assert [p.name for p in (tmp_path / "temp").iterdir()] == [path.name]
 
