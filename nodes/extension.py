@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .crops import CodeFormerCropFaces, CodeFormerPasteFaces, CodeFormerRestoreAligned
 from .degrade import CodeFormerDegrade
-from .find import CodeFormerDetectFaces, CodeFormerSelectFaces
+from .find import CodeFormerDetectFaces, CodeFormerSelectFaces, CodeFormerTrackFaces
 from .inspect import CodeFormerInspect, CodeFormerMixCodes
 from .load import CodeFormerLoadDetector, CodeFormerLoadModel
 from .regions import CodeFormerFacesToMask, CodeFormerFacesToSegs, CodeFormerSegsToFaces
@@ -16,6 +16,7 @@ from .restore import CodeFormerRestoreFaces
 from .run.examples import offer_examples
 from .run.model_files import DETECTOR_FOLDER, MODEL_FOLDER
 from .sweep import CodeFormerFidelitySweep
+from .video import CodeFormerRestoreVideo
 from .weights import (
     CodeFormerAutoFidelity,
     CodeFormerCFTWeights,
@@ -35,9 +36,11 @@ class CodeFormerExtension(ComfyExtension):
         await register_replacements()
         return [
             CodeFormerRestoreFaces,
+            CodeFormerRestoreVideo,
             CodeFormerLoadModel,
             CodeFormerLoadDetector,
             CodeFormerDetectFaces,
+            CodeFormerTrackFaces,
             CodeFormerSelectFaces,
             CodeFormerCropFaces,
             CodeFormerRestoreAligned,

@@ -48,6 +48,64 @@ class CodeFormerDetectFaces(io.ComfyNode):
         return io.NodeOutput(faces, faces.count, report.text, ui=shown)
 
 
+class CodeFormerTrackFaces(io.ComfyNode):
+    """The same people from frame to frame."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CodeFormerTrackFaces",
+            display_name="CodeFormer Track Faces",
+            category=widgets.CATEGORY,
+            description="Join the faces of a video's frames to tracks, a number for each person from when they come "
+            "until they go or the scene ends. Places are smoothed, and short gaps filled.",
+            inputs=[
+                io.Image.Input("image", tooltip="The frames in which the faces were found, all and in order."),
+                Faces.Input("faces", tooltip="From CodeFormer Detect Faces."),
+                io.Int.Input(
+                    "max_gap",
+                    default=10,
+                    min=0,
+                    max=1000,
+                    tooltip="For how many frames a face may be lost and is found again as the same. It is filled in "
+                    "there, with a score of 0. 0: none.",
+                ),
+                io.Int.Input(
+                    "min_length",
+                    default=1,
+                    min=1,
+                    max=1000,
+                    tooltip="In how many frames a track must have been seen at the least; chance finds are shorter.",
+                ),
+                io.Float.Input(
+                    "smoothing",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.5,
+                    tooltip="Frames over which landmarks and boxes are smoothed: standard deviation of a Gaussian. "
+                    "0: none.",
+                ),
+            ],
+            outputs=[
+                Faces.Output("tracked", display_name="faces", tooltip="The same faces with tracks, in their order."),
+                io.Int.Output("count", display_name="tracks", tooltip="How many tracks there are."),
+                widgets.report(),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, faces: FoundFaces, **config: float) -> io.NodeOutput:
+        from .run.draw import draw_faces
+        from .run.find import track_batch
+
+        report = Report()
+        tracked, tracks = track_batch(image, faces, report, **config)
+        shown = widgets.shown(report, cls, draw_faces(image, tracked))
+        return io.NodeOutput(tracked, tracks, report.text, ui=shown)
+
+
 class CodeFormerSelectFaces(io.ComfyNode):
     """Some of the found faces, in another order."""
 
@@ -57,9 +115,10 @@ class CodeFormerSelectFaces(io.ComfyNode):
             node_id="CodeFormerSelectFaces",
             display_name="CodeFormer Select Faces",
             category=widgets.CATEGORY,
-            description="Keep some of each picture's faces: by size, score and place, then by their order.",
+            description="Keep some of each picture's faces: by size, score, place, track and pose, then by their "
+            "order.",
             inputs=[
-                Faces.Input("faces", tooltip="From CodeFormer Detect Faces."),
+                Faces.Input("faces", tooltip="From CodeFormer Detect Faces or Track Faces."),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Only faces whose middle lies where this is more than a half."
                 ),
@@ -83,6 +142,23 @@ class CodeFormerSelectFaces(io.ComfyNode):
                 io.Int.Input("max_size", default=0, min=0, max=16384, tooltip="Largest short side, px. 0: no limit."),
                 io.Float.Input(
                     "min_score", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="How sure the detector must be."
+                ),
+                io.String.Input(
+                    "tracks",
+                    default="",
+                    optional=True,
+                    tooltip="Numbers of CodeFormer Track Faces, as in 0, 2, 4-6: these people in every frame. "
+                    "Empty: all.",
+                ),
+                io.Float.Input(
+                    "max_turn",
+                    default=180.0,
+                    min=0.0,
+                    max=180.0,
+                    step=5.0,
+                    optional=True,
+                    tooltip="How many degrees a face may look past the camera: 0 straight into it, 90 a profile. "
+                    "180: all.",
                 ),
             ],
             outputs=[Faces.Output("selected", display_name="faces", tooltip="The kept faces, in this order.")],

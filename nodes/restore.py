@@ -12,8 +12,6 @@ from .run.model_files import default_model_stamp
 from .run.report import Report
 from .types import Faces
 
-WHICH = ["all", "largest", "centre"]
-
 
 class CodeFormerRestoreFaces(io.ComfyNode):
     """Finds, restores and pastes back the faces of pictures or frames."""
@@ -42,13 +40,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
                     tooltip="How many times larger the picture comes out (Lanczos, or by upscale_model), with the "
                     "faces pasted at that size.",
                 ),
-                io.Combo.Input(
-                    "faces",
-                    display_name="which faces",
-                    options=WHICH,
-                    default="all",
-                    tooltip="Of each picture: all faces, the largest, or the one nearest to the centre.",
-                ),
+                widgets.which_faces(),
                 widgets.colour_match(),
                 widgets.mask_softness(),
                 widgets.large_faces(),
@@ -107,7 +99,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         cls, faces: str | None = None, colour_match: str | None = None, large_faces: str | None = None
     ) -> bool:
         return widgets.check_lists(
-            faces=(faces, WHICH),
+            faces=(faces, widgets.WHICH),
             colour_match=(colour_match, widgets.COLOUR_MATCHES),
             large_faces=(large_faces, widgets.LARGE_FACES),
         )

@@ -13,6 +13,7 @@ from .types import Detector, Model, Weights
 
 CATEGORY = "image/face restoration"
 LARGE_FACES = ["keep_detail", "replace", "skip"]
+WHICH = ["all", "largest", "centre"]
 COLOUR_MATCHES = ["auto", "none", "lab", "wavelet"]
 
 
@@ -74,6 +75,13 @@ def colour_match() -> io.Combo.Input:
         tooltip="Give restored faces the input's colours. auto: as the model wants it, wavelet for the bundled one, "
         "none for others. lab: mean and spread of each Lab channel. wavelet: all that is coarse.",
     )
+
+
+def which_faces(
+    tooltip: str = "Of each picture: all faces, the largest, or the one nearest to the centre.",
+) -> io.Combo.Input:
+    """Which of the found faces are restored."""
+    return io.Combo.Input("faces", display_name="which faces", options=WHICH, default="all", tooltip=tooltip)
 
 
 def mask_softness() -> io.Float.Input:

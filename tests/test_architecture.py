@@ -67,13 +67,14 @@ ROOMS = {
     },
     "nodes": {
         "extension": {
-            *("load", "find", "crops", "restore", "weights", "inspect", "sweep", "regions", "degrade"),
+            *("load", "find", "crops", "restore", "video", "weights", "inspect", "sweep", "regions", "degrade"),
             *("replacements", "run"),
         },
         "load": {"widgets", "types", "run"},
         "find": {"widgets", "types", "run"},
         "crops": {"widgets", "types", "run"},
         "restore": {"widgets", "types", "run"},
+        "video": {"widgets", "run"},
         "weights": {"widgets", "types", "run"},
         "inspect": {"widgets", "run"},
         "sweep": {"widgets", "types", "run"},

@@ -28,6 +28,13 @@ class Pose:
         away = np.cos(np.radians(self.yaw)) * np.cos(np.radians(self.pitch))
         return float(np.degrees(np.arccos(np.clip(away, -1, 1))))
 
+    @property
+    def direction(self) -> tuple[float, float]:
+        """Where the face looks, as (x, y) in the image: (0, 0) into the camera, of length 1 at a profile."""
+        yaw, pitch, roll = np.radians([self.yaw, self.pitch, self.roll])
+        x, y = np.sin(yaw) * np.cos(pitch), -np.sin(pitch)
+        return float(x * np.cos(roll) - y * np.sin(roll)), float(x * np.sin(roll) + y * np.cos(roll))
+
 
 def estimate_pose(landmarks: np.ndarray) -> Pose:
     """The pose of landmarks (5, 2) in pixels, of whatever size; those all on one spot tell nothing, and give 0, 0, 0.

@@ -1,18 +1,22 @@
-"""How faces are found in a batch, drawn, and chosen."""
+"""How faces are found in a batch, tracked through it, and chosen."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from ...codeformer_core.detection.faces import Face, FaceSelection, select_faces
+from ...codeformer_core.film.scenes import SceneCuts
+from ...codeformer_core.film.tracks import TrackConfig, track_faces
 from ...codeformer_core.pasting.alignment import estimate_affine
+from ...codeformer_core.pictures.arrays import from_float
 from .found import FoundFaces
 from .loaded import LoadedDetector, default_detector
 from .pictures import is_no_mask, resize_mask, to_pictures
 from .progress import watched
 from .report import Report, counted, named
-from .signatures import signature
+from .signatures import check_faces, signature
 
 MOST = 10_000  # faces of a picture, for index lists
 
@@ -49,6 +53,25 @@ def _why_not_aligned(face: Face) -> str:
     return ""
 
 
+def track_batch(image: Tensor, faces: FoundFaces, report: Report, **config: float) -> tuple[FoundFaces, int]:
+    """The faces with tracks, in the order of these, and how many there are; `config` is `TrackConfig`'s."""
+    check_faces(faces, image)
+    begins = SceneCuts()
+    cuts = [
+        i
+        for i in watched(range(len(image)))
+        if begins(from_float(to_pictures(image[i : i + 1])[0], np.dtype(np.uint8)))
+    ]
+    tracked = track_faces(faces.faces, TrackConfig(**config), cuts=cuts)  # pyright: ignore[reportArgumentType]
+    result = replace(faces, faces=tracked)
+    seen = Counter(face.track for its_faces in tracked for face in its_faces)
+    filled = Counter(face.track for its_faces in tracked for face in its_faces if not face.score)
+    report.say(f"{counted(len(seen), 'track')} in {counted(len(image), 'picture')}, {counted(len(cuts), 'scene')}")
+    for track, count in seen.most_common():
+        report.say(f"track {track}: {counted(count, 'picture')}" + f", {filled[track]} filled in" * (track in filled))
+    return result, len(seen)
+
+
 def choose_faces(
     faces: FoundFaces,
     mask: Tensor | None,
@@ -62,6 +85,8 @@ def choose_faces(
     min_size: int,
     max_size: int,
     min_score: float,
+    tracks: str = "",
+    max_turn: float = 180.0,
 ) -> FoundFaces:
     """Some faces of each picture: those that fit, sorted, then by indices, then `count` from `first` on."""
     if max_size and max_size < min_size:
@@ -73,11 +98,20 @@ def choose_faces(
         min_score=min_score,
         min_eye_distance=0,
     )
-    wanted, size = parse_indices(indices), (faces.height, faces.width)
+    wanted, size = parse_numbers("indices", indices), (faces.height, faces.width)
+    people = parse_numbers("tracks", tracks)
+    if people and all(face.track is None for its_faces in faces.faces for face in its_faces):
+        raise ValueError(f"tracks is {tracks!r}, and these faces have none: put CodeFormer Track Faces before")
     masks = None if mask is None or is_no_mask(mask, size) else resize_mask(mask, len(faces.faces), size)
     chosen = []
     for i, its_faces in enumerate(faces.faces):
-        inside = [face for face in its_faces if masks is None or _inside(face, masks[i])]
+        inside = [
+            face
+            for face in its_faces
+            if (masks is None or _inside(face, masks[i]))
+            and (not people or face.track in people)
+            and (max_turn >= 180 or face.pose.turn <= max_turn)
+        ]
         kept = select_faces(inside, size, selection)
         kept = kept[::-1] if reverse else kept
         kept = [face for n, face in enumerate(kept) if n in wanted] if indices.strip() else kept
@@ -95,13 +129,13 @@ def _inside(face: Face, mask: np.ndarray) -> bool:
     return 0 <= x < width and 0 <= y < height and bool(mask[y, x] > 0.5)
 
 
-def parse_indices(text: str) -> set[int]:
+def parse_numbers(name: str, text: str) -> set[int]:
     """The numbers of a list like "0, 2, 4-6", all below `MOST`; ValueError for anything else."""
     numbers: set[int] = set()
     for part in text.replace(",", " ").split():
         first, dash, last = part.partition("-")
         last = last if dash else first
         if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < MOST):
-            raise ValueError(f"indices is {text!r}: give numbers from 0 and rising ranges, as in 0, 2, 4-6")
+            raise ValueError(f"{name} is {text!r}: give numbers from 0 and rising ranges, as in 0, 2, 4-6")
         numbers.update(range(int(first), int(last) + 1))
     return numbers

@@ -8,6 +8,7 @@ from comfy.utils import ProgressBar
 
 T = TypeVar("T")
 TICKS = 1000  # of a bar that shows shares of pictures
+STAGES = {"find": (0.0, 0.3), "restore": (0.3, 0.98), "write": (0.98, 1.0)}  # of a film: shares of its work, about
 
 
 def stop_if_interrupted(*_: Any) -> None:
@@ -31,6 +32,18 @@ def count_faces() -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         stop_if_interrupted()
         bar.update_absolute(done, total)
+
+    return show
+
+
+def watch_film() -> Callable[[str, int, int], None]:
+    """A progress bar over the stages of a film, for the core's `restore_film`; it raises if the cross is pressed."""
+    bar = ProgressBar(TICKS)
+
+    def show(stage: str, done: int, total: int) -> None:
+        stop_if_interrupted()
+        first, last = STAGES[stage]
+        bar.update_absolute(round(TICKS * (first + (last - first) * done / total)) if total else 0)
 
     return show
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -33,6 +34,25 @@ class Bar:
     def update_absolute(self, value: int, total: int | None = None) -> None: ...
 
 
+class VideoFromFile:
+    """ComfyUI's, of a path or a BytesIO; cut to `seconds` if these are given."""
+
+    def __init__(self, file: Any, seconds: float = 4.0):
+        self.file, self.seconds = file, seconds
+
+    def get_stream_source(self) -> Any:
+        return self.file
+
+    def get_duration(self) -> float:
+        return self.seconds
+
+    def as_trimmed(self) -> None: ...
+
+    def save_to(self, path: str) -> None:
+        source = self.file.getbuffer() if isinstance(self.file, BytesIO) else Path(self.file).read_bytes()
+        Path(path).write_bytes(source)
+
+
 def stand_ins(folder: Path) -> dict[str, dict[str, Any]]:
     """Modules of ComfyUI, and what they hold; model files and inputs lie in `folder`."""
     cpu = torch.device("cpu")
@@ -50,9 +70,13 @@ def stand_ins(folder: Path) -> dict[str, dict[str, Any]]:
         "get_full_path": lambda _, name: str(folder / name) if (folder / name).is_file() else None,
         "get_full_path_or_raise": lambda _, name: str(folder / name),
         "get_input_directory": lambda: str(folder),
+        "get_temp_directory": lambda: str(folder / "temp"),
     }
+    api = {"Input": SimpleNamespace(Video=object), "InputImpl": SimpleNamespace(VideoFromFile=VideoFromFile)}
     return {
         "comfy": {"__path__": []},
+        "comfy_api": {"__path__": []},
+        "comfy_api.v0_0_2": api,
         "comfy.model_management": management,
         "comfy.model_patcher": {"ModelPatcher": Patcher},
         "comfy.utils": {"ProgressBar": Bar},
