@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from codeformer_core.models import BUNDLED
 
 NODES = {
     "CodeFormerRestoreFaces",
+    "CodeFormerRestoreVideo",
     "CodeFormerLoadModel",
     "CodeFormerLoadDetector",
     "CodeFormerDetectFaces",
+    "CodeFormerTrackFaces",
     "CodeFormerSelectFaces",
     "CodeFormerCropFaces",
     "CodeFormerRestoreAligned",
@@ -431,3 +434,97 @@ def test_restorers_say_and_show_the_weights_in_force(comfy):
         assert len(outputs[node]["images"]) == 1
         assert "face 0: w " in outputs[node]["text"][0]
         assert "automatic: severity" in outputs[node]["text"][0]
+
+
+FILM = {"class_type": "LoadVideo", "inputs": {"file": "portrait.mp4"}}
+FRAMES = 36  # in portrait.mp4
+
+
+def restore_video(video, **changed):
+    settings = {"fidelity": 0.7, "upscale": 1, "faces": "all", "steady": True, "crf": -1} | changed
+    return {"class_type": "CodeFormerRestoreVideo", "inputs": {"video": video, **settings}}
+
+
+def save_video(video):
+    settings = {"filename_prefix": "video/test", "format": "auto", "codec": "auto"}
+    return {"class_type": "SaveVideo", "inputs": {"video": video, **settings}}
+
+
+def frames(comfy, outputs):
+    """The frames of the video that a node saved."""
+    av = pytest.importorskip("av")
+    (saved,) = outputs["images"]
+    with av.open(str(comfy.base / "output" / saved["subfolder"] / saved["filename"])) as film:
+        return [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+
+
+def test_a_film_is_restored_from_file_to_file_and_goes_on_after_the_cross(comfy):
+    prompt = {"1": FILM, "2": restore_video(["1", 0]), "3": save_video(["2", 0]), "4": save_video(["1", 0])}
+    prompt_id, temp = comfy.queue(prompt), comfy.base / "temp"
+    for _ in range(1200):
+        if list(temp.glob(".codeformer_*.job/whole.json")):  # the first pass is done
+            break
+        time.sleep(0.1)
+    comfy.post("/interrupt", {})
+    with pytest.raises(comfy.Failed, match="execution_interrupted"):
+        comfy.wait(prompt_id)
+    (job,) = temp.glob(".codeformer_*.job")
+    found = {path.name: path.stat().st_mtime_ns for path in (job / "found").iterdir()}
+    assert found
+    outputs = comfy.wait(comfy.queue(prompt))
+    assert not list(temp.glob(".codeformer_*.job"))
+    after, before = frames(comfy, outputs["3"]), frames(comfy, outputs["4"])
+    assert len(after) == len(before) == FRAMES
+    assert np.abs(after[0] - before[0])[50:150, 120:190].mean() > 4  # the face
+    assert np.abs(after[0] - before[0])[-60:, :60].mean() < 3
+    assert outputs["2"]["text"][0].startswith(f"{FRAMES} faces restored in {FRAMES} frames of 320 x 320 px, h264; ")
+
+
+def test_frames_and_a_part_of_a_film_are_restored_too(comfy):
+    part = {"class_type": "ImageFromBatch", "inputs": {"image": ["2", 0], "batch_index": 0, "length": 3}}
+    prompt = {"1": FILM, "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}, "3": part}
+    prompt |= {"4": {"class_type": "CreateVideo", "inputs": {"images": ["3", 0], "fps": 15.0}}}
+    prompt |= {"5": restore_video(["4", 0], upscale=2), "6": save_video(["5", 0])}
+    there = comfy.get("/object_info")
+    if "Video Slice" in there:
+        cut = {"video": ["1", 0], "start_time": 0.4, "duration": 0.2, "strict_duration": False}
+        prompt |= {"7": {"class_type": "Video Slice", "inputs": cut}, "8": restore_video(["7", 0])}
+        prompt |= {"9": save_video(["8", 0])}
+    outputs = comfy.wait(comfy.queue(prompt))
+    made = frames(comfy, outputs["6"])
+    assert [frame.shape for frame in made] == [(640, 640, 3)] * 3
+    if "Video Slice" in there:
+        assert len(frames(comfy, outputs["9"])) == 3
+    assert not [
+        path for path in (comfy.base / "temp").iterdir() if path.is_dir() and path.name.startswith("codeformer")
+    ]
+
+
+def test_what_is_no_film_and_a_wrong_quality_are_named(comfy):
+    (comfy.base / "input" / "no_film.mp4").write_text("no film")
+    broken = {"class_type": "LoadVideo", "inputs": {"file": "no_film.mp4"}}
+    for load, changed, said in ((broken, {}, "no_film.mp4: "), (FILM, {"crf": 60}, "crf is 60, expected 0")):
+        prompt = {"1": load, "2": restore_video(["1", 0], **changed), "3": save_video(["2", 0])}
+        with pytest.raises(comfy.Failed, match=said):
+            comfy.wait(comfy.queue(prompt))
+    with pytest.raises(comfy.Failed, match="faces is 'nobody'"):
+        comfy.queue({"1": FILM, "2": restore_video(["1", 0], faces="nobody"), "3": save_video(["2", 0])})
+
+
+def test_one_person_of_a_video_is_selected_by_track(comfy, workflow):
+    prompt = workflow("one_person")
+    by_class = {node["class_type"]: name for name, node in prompt.items()}
+    select, crop = (prompt[by_class[f"CodeFormer{name}Faces"]]["inputs"] for name in ("Select", "Crop"))
+    crop["size"] = 64
+    prompt["crops"] = save([by_class["CodeFormerCropFaces"], 0])
+    one = comfy.run(prompt)["crops"]
+    assert len(one) == 24  # in each frame
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in pairwise(one)) < 12  # the same person
+    del select["tracks"], select["max_turn"]  # a workflow that is older than these
+    assert len(comfy.run(prompt)["crops"]) == 40
+    select["max_turn"] = 0.0
+    assert len(comfy.run(prompt)["crops"]) == 0
+    del select["max_turn"]
+    select |= {"tracks": "1", "faces": [by_class["CodeFormerDetectFaces"], 0]}
+    with pytest.raises(comfy.Failed, match="tracks is '1', and these faces have none"):
+        comfy.wait(comfy.queue(prompt))

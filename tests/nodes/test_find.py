@@ -145,3 +145,89 @@ def test_side_faces_and_frontal_ones_are_told_apart(run, find, face_at):
     assert [face.centre for face in turned] == [side.centre]
     with pytest.raises(ValueError, match="less than min_turn"):
         choose(run, found, min_turn=50.0, max_turn=40.0)
+
+
+def tracked(run, find, face_at, gone=()):
+    """Three frames of two people, of whom the second stays away in some: FACES with tracks, and what was said."""
+    image = torch.rand(1, 120, 160, 3).repeat(3, 1, 1, 1)
+    found = find(image, face_at(40, 60, 50), face_at(110, 60, 40))
+    for i in gone:
+        del found.faces[i][1]
+    said = run("report").Report()
+    return *run("find").track_batch(image, found, said, max_gap=2, min_length=1, smoothing=0), said.text
+
+
+def test_tracks_fill_gaps_and_select_people(run, find, face_at):
+    found, count, said = tracked(run, find, face_at, gone=[1])
+    assert count == 2
+    assert [[face.track for face in its_faces] for its_faces in found.faces] == [[0, 1]] * 3
+    assert said == "2 tracks in 3 pictures, 1 scene\ntrack 0: 3 pictures\ntrack 1: 3 pictures, 1 filled in"
+
+    def chosen(**choice):
+        kept = run("find").choose_faces(found, None, run("report").Report(), **FULL, **{"min_score": 0.0} | choice)
+        return [[face.track for face in its_faces] for its_faces in kept.faces]
+
+    assert chosen() == [[0, 1]] * 3
+    assert chosen(tracks="1") == [[1]] * 3
+    assert chosen(tracks="1", min_score=0.5) == [[1]] * 3
+    with pytest.raises(ValueError, match=r"tracks is 'x': give numbers"):
+        chosen(tracks="x")
+
+
+def test_tracks_end_at_cuts_and_faces_of_other_pictures_are_refused(run, find, face_at, rng):
+    one, two = (np.kron(rng.random((6, 8, 3)), np.ones((20, 20, 1))).astype(np.float32) for _ in range(2))
+    image = torch.from_numpy(np.stack([one, one, two, two]))
+    found, count = run("find").track_batch(image, find(image, face_at(80, 60, 50)), run("report").Report())
+    assert [face.track for (face,) in found.faces] == [0, 0, 1, 1]
+    assert count == 2
+    with pytest.raises(ValueError, match="connect"):
+        run("find").track_batch(image[:2], found, run("report").Report())
+
+
+def test_tracks_want_tracked_faces(run, find, face_at):
+    found = find(torch.rand(1, 120, 160, 3), face_at(40, 60, 40))
+    with pytest.raises(ValueError, match="these faces have none: put CodeFormer Track Faces before"):
+        run("find").choose_faces(found, None, run("report").Report(), **FULL, min_score=0.0, tracks="0")
+
+
+def test_max_turn_leaves_out_who_looks_away(run, find, face_at):
+    front, aside = face_at(40, 60, 50), face_at(110, 60, 60)
+    narrow = aside.landmarks.copy()
+    narrow[:, 0] = (narrow[:, 0] - 110) * 0.4 + 110
+    narrow[2, 0] += 18
+    aside = replace(aside, landmarks=narrow)
+    assert aside.pose.turn > 40 > front.pose.turn
+    found = find(torch.rand(1, 120, 160, 3), front, aside)
+    for max_turn, count in ((40.0, 1), (180.0, 2)):
+        said = run("report").Report()
+        assert run("find").choose_faces(found, None, said, **FULL, min_score=0.0, max_turn=max_turn).count == count
+
+
+def test_each_track_has_a_colour_and_faces_that_were_filled_in_no_score(run, face_at):
+    draw, face = run("draw"), face_at(50, 50, 40)
+    tracks = [replace(face, track=track) for track in range(8)]
+    colours = [draw._colour(face) for face in tracks]
+    apart = [max(abs(a - b) for a, b in zip(one, two, strict=True)) for one in colours for two in colours if one != two]
+    assert len(set(colours)) == 8
+    assert min(apart) > 20
+    assert draw._label(3, face) == "3: 0.90"
+    assert draw._label(3, tracks[5]) == "#5: 0.90"
+    assert draw._label(3, replace(tracks[5], score=0.0)) == "#5"
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_arrow_points_to_where_a_face_looks(mirrored, run, face_at):
+    face = face_at(100, 100, 80)
+    landmarks = face.landmarks.copy()
+    landmarks[2, 0] += 16  # the tip of the nose is nearer to the camera than eyes and mouth: it looks to the right
+    if mirrored:
+        landmarks = (landmarks * (-1, 1) + (200, 0))[[1, 0, 2, 4, 3]]
+    face = replace(face, landmarks=landmarks)
+    canvas = np.zeros((200, 200, 3), np.uint8)
+    run("draw")._draw_arrow(canvas, face, 1)
+    drawn = np.flatnonzero(canvas.any((0, 2)))
+    nose = face.landmarks[2, 0]
+    assert (nose - drawn.min() > drawn.max() - nose) == mirrored
+    still = np.zeros_like(canvas)
+    run("draw")._draw_arrow(still, face_at(100, 100, 20), 1)
+    assert not still.any()

@@ -62,3 +62,12 @@ def test_strength_falls_smoothly_with_the_turn_and_not_with_the_roll():
     assert np.abs(np.diff(strengths)).max() < 0.03
     assert side_strength(Pose(yaw=90, pitch=0, roll=0), 1) == 1
     assert side_strength(Pose(yaw=0, pitch=-80, roll=0), 0.4) < 0.6
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "roll"), product((-80, -40, 0, 65), (-35, 0, 30), (-170, 0, 90)))
+def test_the_direction_is_that_of_the_faces_own_forward(yaw, pitch, roll):
+    generic = GENERIC - GENERIC.mean(0)
+    camera = np.linalg.lstsq(np.column_stack([generic, np.ones(5)]), turned(yaw, pitch, roll), rcond=None)[0]
+    pose = Pose(yaw=yaw, pitch=pitch, roll=roll)
+    np.testing.assert_allclose(pose.direction, -camera[2] / 60, atol=1e-6)
+    assert np.hypot(*pose.direction) == pytest.approx(np.sin(np.radians(pose.turn)), abs=1e-6)
