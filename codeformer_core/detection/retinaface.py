@@ -1,5 +1,6 @@
 """RetinaFace: anchors, decoding and non-maximum suppression over a batch (Deng et al., arXiv 1905.00641)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -61,10 +62,12 @@ class RetinaFaceDetector:
     def _with_small(
         self, picture: np.ndarray, i: int, found: list[Candidate], config: DetectorConfig
     ) -> list[Candidate]:
-        def search(tile: np.ndarray, size: tuple[int, int]) -> list[Candidate]:
-            return self._find([tile], [size], config)[0]
+        def search(
+            parts: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], score: float
+        ) -> list[list[Candidate]]:
+            return self._find(parts, sizes, replace(config, score_threshold=score))
 
-        return with_small_faces(picture, i, found, search, config.nms_threshold)
+        return with_small_faces(picture, i, found, search, config.score_threshold, config.nms_threshold)
 
     def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
         return self._find(crops, [(len(crop), len(crop)) for crop in crops], LOOKS)
@@ -87,7 +90,7 @@ class RetinaFaceDetector:
         return found
 
     def _find(
-        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
+        self, pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], config: DetectorConfig
     ) -> list[list[Candidate]]:
         """The faces of each picture searched at its size, surest first."""
         faces: list[list[Candidate]] = [[] for _ in pictures]

@@ -4,6 +4,8 @@ The coarse search is of the usual size and finds what is large. Where a picture 
 it is searched again at its own size, or at `FINE_PIXELS` if that is less, and the small faces are taken from there. Its
 tiles overlap by more than such a face, so each face lies whole in one of them, and a face that a tile cuts is left to
 its neighbour. Tiles go through the network one by one, so memory is that of the coarse search.
+
+A face of 16 px is a mere hint there, of a low score. So hints are looked at once more, enlarged, and that look decides.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +15,18 @@ import numpy as np
 
 from .detector import Candidate, search_size
 
-FINER = 2.0  # times the coarse scale: a search that is less fine than this finds nothing new
-FINE_PIXELS = 8e6  # of the scaled picture, at most: with their overlaps, tiles have up to 1.6 times as many
+FINER = 2.0  # times the coarse scale: a search that is less fine than this finds little more
+FINE_PIXELS = (
+    12e6  # of the picture at the fine scale, at most: the tiles, with their overlaps, have up to 1.5 times that
+)
 TILE, OVERLAP = 832, 144  # px of the fine search; a tile has about the pixels of the coarse search of a film frame
 SMALL = 96  # px of the fine search: larger faces are left to the coarse one
-CUT = 4  # px: a box that comes nearer to a tile's edge is taken as cut by it
+CUT = 4  # px of the fine search: a box that comes nearer to its tile's edge is taken as cut
+HINT, MOST_HINTS = 0.05, 128  # least score of a hint, and how many are looked at in a picture, the surest
+AROUND, LOOK = 3.0, 128  # of the hint's long side: how wide a look is, and in px: how large
 
-# The faces of a picture (h, w, 3), searched at (height, width), in its pixels.
-SearchAt = Callable[[np.ndarray, tuple[int, int]], Sequence[Candidate]]
+# Finds the faces of pictures (h, w, 3), each searched at its (height, width), from a score on, in their pixels.
+Search = Callable[[Sequence[np.ndarray], Sequence[tuple[int, int]], float], Sequence[Sequence[Candidate]]]
 
 
 def fine_scale(size: tuple[int, int]) -> float | None:
@@ -32,37 +38,67 @@ def fine_scale(size: tuple[int, int]) -> float | None:
 
 
 def with_small_faces(
-    picture: np.ndarray, index: int, found: list[Candidate], search: SearchAt, threshold: float
+    picture: np.ndarray, index: int, found: list[Candidate], search: Search, score: float, overlap: float
 ) -> list[Candidate]:
-    """What the coarse search found in a picture, and the small faces that it missed, which get the picture's `index`.
+    """What the coarse search found in a picture, and small faces of `score` or more, which get the picture's `index`.
 
-    Of boxes that overlap by more than `threshold` (intersection over union) the surest is kept.
+    Of boxes that overlap by more than `overlap` (intersection over union) the surest is kept.
     """
     scale = fine_scale(picture.shape[:2])
     if scale is None:
         return found
-    kept: list[Candidate] = []
-    for face in sorted([*found, *_find_small(picture, index, scale, search)], key=lambda face: -face.score):
-        if all(_overlap(face.box, other.box) <= threshold for other in kept):
-            kept.append(face)
-    return kept
+    hints = _surest_apart(_in_tiles(picture, scale, search), overlap)[:MOST_HINTS]
+    small = [face for face in (*hints, *_looks(picture, hints, search, score)) if face.score >= score]
+    return _surest_apart([*found, *(replace(face, image_index=index) for face in small)], overlap)
 
 
-def _find_small(picture: np.ndarray, index: int, scale: float, search: SearchAt) -> list[Candidate]:
-    found = []
+def _in_tiles(picture: np.ndarray, scale: float, search: Search) -> list[Candidate]:
+    """The small faces and hints of such in a picture."""
     height, width = picture.shape[:2]
+    found = []
     for rows in _spans(height, scale):
         for columns in _spans(width, scale):
             part = picture[rows, columns]
             size = max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale))
-            corner = np.array([columns.start, rows.start], np.float32)
-            for face in search(part, size):
-                if max(face.width, face.height) * scale > SMALL:
-                    continue
-                box = face.box + np.tile(corner, 2)
-                if not _is_cut(box, rows, columns, (height, width), CUT / scale):
-                    found.append(replace(face, box=box, landmarks=face.landmarks + corner, image_index=index))
+            (faces,) = search([part], [size], HINT)
+            small = [face for face in faces if max(face.width, face.height) * scale <= SMALL]
+            found += _placed(small, rows, columns, (height, width), CUT / scale)
     return found
+
+
+def _looks(picture: np.ndarray, hints: Sequence[Candidate], search: Search, score: float) -> list[Candidate]:
+    """The faces that are found where there are hints, enlarged."""
+    height, width = picture.shape[:2]
+    places, parts, sizes = [], [], []
+    for hint in hints:
+        side = AROUND * max(hint.width, hint.height, 1.0)
+        x, y = hint.centre
+        rows = slice(max(0, round(y - side / 2)), min(height, round(y + side / 2) + 1))
+        columns = slice(max(0, round(x - side / 2)), min(width, round(x + side / 2) + 1))
+        part = picture[rows, columns]
+        if part.size:
+            places.append((rows, columns))
+            parts.append(part)
+            sizes.append((max(1, round(part.shape[0] * LOOK / side)), max(1, round(part.shape[1] * LOOK / side))))
+    seen = zip(places, search(parts, sizes, score), strict=True)
+    return [face for place, faces in seen for face in _placed(faces, *place, (height, width), 0)]
+
+
+def _placed(
+    faces: Sequence[Candidate], rows: slice, columns: slice, size: tuple[int, int], margin: float
+) -> list[Candidate]:
+    """The faces of a part of a picture (height, width) in the picture, but for those that the part's edges cut."""
+    corner = np.array([columns.start, rows.start], np.float32)
+    moved = [replace(face, box=face.box + np.tile(corner, 2), landmarks=face.landmarks + corner) for face in faces]
+    return [face for face in moved if not _is_cut(face.box, rows, columns, size, margin)]
+
+
+def _surest_apart(faces: Sequence[Candidate], overlap: float) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_overlap(face.box, other.box) <= overlap for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _spans(length: int, scale: float) -> Iterator[slice]:

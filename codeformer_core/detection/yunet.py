@@ -1,5 +1,6 @@
 """YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -40,9 +41,9 @@ class YuNetDetector:
         sizes = [search_size(picture.shape[:2], config.short_side) for picture in pictures]
         found = [self._search(*its, i) for i, its in enumerate(zip(pictures, sizes, strict=True))]
         if config.short_side == "auto":
-            self.net.setScoreThreshold(config.score_threshold)
+            limits = config.score_threshold, config.nms_threshold
             found = [
-                without_doubles(with_small_faces(picture, i, found[i], self._search, config.nms_threshold))
+                without_doubles(with_small_faces(picture, i, found[i], self._search_all, *limits))
                 for i, picture in enumerate(pictures)
             ]
         if not config.any_angle:
@@ -53,6 +54,12 @@ class YuNetDetector:
 
     def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
         return [self._search(crop, crop.shape[:2]) for crop in crops]
+
+    def _search_all(
+        self, pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], score: float
+    ) -> list[list[Candidate]]:
+        self.net.setScoreThreshold(score)
+        return [self._search(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
 
     def _search(self, picture: np.ndarray, size: tuple[int, int], index: int = 0) -> list[Candidate]:
         scaled = from_float(to_float(scale_picture(picture, size)), np.dtype(np.uint8))
