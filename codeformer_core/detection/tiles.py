@@ -47,9 +47,11 @@ def with_small_faces(
     scale = fine_scale(picture.shape[:2])
     if scale is None:
         return found
-    hints = _surest_apart(_in_tiles(picture, scale, search), overlap)[:MOST_HINTS]
-    small = [face for face in (*hints, *_looks(picture, hints, search, score)) if face.score >= score]
-    return _surest_apart([*found, *(replace(face, image_index=index) for face in small)], overlap)
+    seen = _surest_apart(_in_tiles(picture, scale, search), overlap)
+    sure = [face for face in seen if face.score >= score]
+    hints = seen[len(sure) :][:MOST_HINTS]
+    small = [replace(face, image_index=index) for face in (*sure, *_looks(picture, hints, search, score))]
+    return _surest_apart([*found, *small], overlap)
 
 
 def _in_tiles(picture: np.ndarray, scale: float, search: Search) -> list[Candidate]:
