@@ -6,6 +6,7 @@ import skimage.data
 from codeformer_core.detection.any_angle import at_any_angle
 from codeformer_core.detection.detector import Candidate, DetectorConfig
 from codeformer_core.detection.faces import Face
+from codeformer_core.detection.landmarks import roll
 from codeformer_core.detection.load import load_detector
 
 DETECTOR = load_detector()
@@ -68,3 +69,25 @@ def test_faces_of_all_sizes_and_at_the_edge_are_looked_at_in_crops_of_few_sizes(
     places = [face_at(0, 639, 8), face_at(320, 320, 3000), face_at(-50, 320, 200)]
     at_any_angle(photo, [candidate(face) for face in places], search, 0.8)
     assert set(seen) == {(96, 96, 3), (128, 128, 3)}
+
+
+@pytest.mark.parametrize(("certainty", "found"), [(0.9, True), (0.7, False)])
+def test_a_weak_candidate_is_a_face_if_the_search_is_sure_of_it_upright(face_at, certainty, found):
+    rising = np.tile(np.linspace(255, 0, SIDE).astype(np.uint8)[:, None, None], (1, SIDE, 3))
+
+    def search(crops):
+        """A face in the middle of each crop, upside down in the picture; the surer, the less it is turned."""
+        result = []
+        for crop in crops:
+            dy, dx = (gradient.mean() for gradient in np.gradient(crop[..., 0].astype(float)))
+            turn = np.arctan2(-dx, dy)
+            middle = (len(crop) - 1) / 2
+            face = face_at(middle, middle, len(crop) / 2, turn)
+            result.append([candidate(face, score=certainty * np.cos(turn))] if np.cos(turn) > 0.4 else [])
+        return result
+
+    faces = at_any_angle(rising, [candidate(face_at(320, 320, 200), score=0.2)], search, 0.8)
+    assert len(faces) == found
+    for face in faces:
+        assert face.score == pytest.approx(certainty, abs=0.01)
+        assert abs(roll(face.landmarks)) == pytest.approx(180, abs=5)
