@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
-from .any_angle import at_any_angle, search_config
+from .any_angle import also_turned, at_any_angle, search_config
 from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 from .landmarks import apart
@@ -45,6 +45,15 @@ class RetinaFaceDetector:
         """
         config = config or self.config
         pictures = as_pictures(images)
+        found = self._detect(pictures, config)
+        if not config.any_angle:
+            return found
+        return [
+            also_turned(picture, i, faces, lambda p: self._detect([p], config)[0])
+            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         sizes = [search_size(picture, config.short_side) for picture in pictures]
         if not config.any_angle:
             found = self._find_large_too(pictures, sizes, config, config.score_threshold)

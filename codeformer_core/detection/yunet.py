@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
-from .any_angle import WEAK, at_any_angle, search_config
+from .any_angle import WEAK, also_turned, at_any_angle, search_config
 from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 
@@ -33,8 +33,18 @@ class YuNetDetector:
     def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
         """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
         config = config or self.config
+        pictures = as_pictures(images)
+        found = self._detect(pictures, config)
+        if not config.any_angle:
+            return found
+        return [
+            also_turned(picture, i, faces, lambda p: self._detect([p], config)[0])
+            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         self.net.setNMSThreshold(config.nms_threshold)
-        pictures, wanted = as_pictures(images), search_config(config) if config.any_angle else config
+        wanted = search_config(config) if config.any_angle else config
         self.net.setScoreThreshold(wanted.score_threshold)
         found = [self._search(picture, i, config.short_side) for i, picture in enumerate(pictures)]
         if not config.any_angle:

@@ -28,8 +28,8 @@ def test_the_measure_is_the_distance_of_the_eyes_also_from_the_side():
 def test_distances_are_in_eye_distances_for_one_face_and_for_many():
     front = face()
     assert apart(front, front) == 0
-    assert apart(front + (0.1 * measure(front), 0), front) == pytest.approx(0.1, rel=1e-5)
-    assert apart(np.stack((front, front + (0, 10))), front) == pytest.approx(5 / measure(front), rel=1e-5)
+    assert apart(front + np.array((0.1 * measure(front), 0)), front) == pytest.approx(0.1, rel=1e-5)
+    assert apart(np.stack((front, front + np.array((0, 10)))), front) == pytest.approx(5 / measure(front), rel=1e-5)
 
 
 def test_a_mirrored_order_and_a_dot_are_not_like_a_face():
