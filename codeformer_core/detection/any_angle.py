@@ -25,13 +25,14 @@ from .landmarks import apart, measure, misfit, roll
 Search = Callable[[list[np.ndarray]], list[list[Candidate]]]
 
 WEAK, WEAKEST = 0.3, 0.1  # scores from which a face is a candidate: beside surer ones, and in a picture without any
-FEW, SOME = 2, 4  # so many candidates are looked at, the surest: beside surer ones (more if those are turned), without
+FEW, SOME = 1, 4  # so many candidates are looked at, the surest: beside surer ones (more if those are turned), without
 COARSE, FINE = 96, 192  # px: sides of the crops: for how a face stands, for its landmarks unless it is smaller
 AROUND = 1.9  # of the box's long side: how wide a crop is
 SIXTHS, TWELFTHS = np.arange(0.0, 360.0, 60.0), np.arange(0.0, 360.0, 30.0)
 UPRIGHT = 20.0  # degrees: a face turned by more is looked at once more, upright
 HALFWAY = 45.0  # degrees: a picture with a face turned by more is searched once more, turned
 SURE, AGREED, LIKE_A_FACE = 0.95, 0.1, 0.1  # least score, most spread and most misfit of a face that is believed
+PROMISING = 0.6  # least score of a weak candidate at a glance for further looks, beside surer faces
 STAYS = 0.35  # eye distances: landmarks nearer to each other than this agree
 FOLLOWS = 0.5  # eye distances: landmarks found upright that are further off are of something else
 
@@ -62,7 +63,7 @@ def at_any_angle(picture: np.ndarray, found: Sequence[Candidate], search: Search
     least, most = (WEAK, FEW + len(turned)) if sure else (WEAKEST, SOME)
     weak = [face for face in found if least <= face.score < score_threshold and not _is_inside(face, sure)][:most]
     for face, (turn, score) in zip(weak, _glance(picture, weak, search), strict=True):
-        if turn != 0 or (score == 0 and not sure):
+        if (turn != 0 and score > PROMISING) if sure else (turn != 0 or score == 0):
             seen = _turned(picture, face, search)
             if seen is not None and seen.score >= score_threshold and abs(roll(seen.landmarks)) > UPRIGHT:
                 faces.append(replace(_with(face, seen), score=seen.score))
@@ -72,8 +73,8 @@ def at_any_angle(picture: np.ndarray, found: Sequence[Candidate], search: Search
 def also_turned(
     picture: np.ndarray, index: int, faces: list[Face], detect: Callable[[np.ndarray], list[Face]]
 ) -> list[Face]:
-    """The faces of picture `index`, with those found in it turned: as its surest turned face stands, or on its sides and
-    on its head, until there is one, if it has none.
+    """The faces of picture `index`, with those found in it turned: as its surest turned face stands; or on its sides
+    and on its head, until there is one, if it has none.
     """
     rolls = [roll(face.landmarks) for face in faces]
     turned = [round(angle / 90) % 4 for angle in rolls if abs(angle) > HALFWAY]
