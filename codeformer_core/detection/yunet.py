@@ -1,14 +1,15 @@
 """YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
-from .any_angle import WEAK, at_any_angle, search_config
-from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import WEAK, also_turned, at_any_angle, search_config
+from .detector import COARSE, Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 from .tiles import with_small_faces
 
@@ -35,8 +36,19 @@ class YuNetDetector:
     def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
         """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
         config = config or self.config
+        pictures = as_pictures(images)
+        found = self._detect(pictures, config)
+        if not config.any_angle:
+            return found
+        coarse = replace(config, short_side=COARSE) if config.short_side == "auto" else config
+        return [
+            also_turned(picture, i, faces, lambda p: self._detect([p], coarse)[0])
+            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         self.net.setNMSThreshold(config.nms_threshold)
-        pictures, wanted = as_pictures(images), search_config(config) if config.any_angle else config
+        wanted = search_config(config) if config.any_angle else config
         self.net.setScoreThreshold(wanted.score_threshold)
         sizes = [search_size(picture.shape[:2], config.short_side) for picture in pictures]
         found = [self._search(*its, i) for i, its in enumerate(zip(pictures, sizes, strict=True))]

@@ -15,7 +15,7 @@ from skimage.data import astronaut
 
 from codeformer_core.detection.detector import Candidate, DetectorConfig, search_size
 from codeformer_core.detection.load import BUNDLED, load_detector
-from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms
+from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms, spread
 from codeformer_core.facexlib_nets import build_retinaface
 
 UNSCALED = DetectorConfig(score_threshold=0.5, short_side=None)
@@ -268,3 +268,17 @@ def test_importing_detection_imports_neither_facexlib_nor_torchvision():
         "sys.exit(any(m in sys.modules for m in ('facexlib', 'torchvision')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_the_spread_is_how_far_the_landmarks_of_anchors_that_found_the_same_face_lie_apart(face_at):
+    face = face_at(200, 200, 100)
+    shifts = np.array([0, 2, -2, 4, 50, 50, 50], np.float32)  # of landmarks, to the right
+    which, scores = np.array([0, 0, 0, 0, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.6, 0.2, 0.8, 0.9])
+    boxes = np.tile(face.box, (7, 1))
+    boxes[5] += 90  # another face; before it one that is too weak, after it one of another picture
+    landmarks = face.landmarks + shifts[:, None, None] * np.array((1, 0))
+    found = which, boxes, landmarks, scores
+    eyes = np.linalg.norm(face.landmarks[1] - face.landmarks[0])
+    assert spread(0, *found) == pytest.approx((0 + 2 + 2 + 4) / 4 / eyes, rel=0.1)
+    assert spread(5, *found) == spread(6, *found) == np.inf  # too few found them
+    assert spread(4, *found) == np.inf  # too weak itself
