@@ -49,7 +49,7 @@ def test_a_change_is_followed_at_once(identity_net, rng):
     after = before.copy()
     after[70:110, 30:90] = 0.7  # a mouth opens
     faces = film(restorer, rng, [before] * 6 + [after] * 4, noise=0.02)
-    steady = stack(SteadyFaces(restorer).restore(faces))
+    steady = stack(SteadyFaces(restorer, SteadyConfig(crop_memory=0.75)).restore(faces))  # a long memory
     mouth = steady[:, 78:102, 40:80].mean((1, 2, 3))
     np.testing.assert_allclose(mouth, [0.4] * 6 + [0.7] * 4, atol=0.02)
     assert steady[9][:50].std() < 0.7 * faces[9].crop[:50].std()  # where nothing moved the past still counts
