@@ -16,6 +16,7 @@ from ..restorer import FaceRestorer
 
 logger = logging.getLogger(__name__)
 
+SURE = 5  # frames in a row that must doubt a restored track, or believe one that is left
 LOST = 10  # frames without the face after which it begins anew
 NOISE = 2.5  # times the face's median change: what noise alone may change at a place
 NOISE_LIMIT = 0.03  # of white = 1: more than this is never taken for noise
@@ -66,6 +67,7 @@ class SteadyFaces:
         self.restorer = restorer
         self.config = config or SteadyConfig()
         self._tracks: dict[int, _Past] = {}
+        self._doubts: dict[int, tuple[str, int]] = {}  # of each track: why it is left, how many frames say otherwise
 
     def restore(
         self, faces: Sequence[AlignedFace], *, progress: Callable[[int, int], None] | None = None
@@ -84,9 +86,27 @@ class SteadyFaces:
                 result[i] = face
             if progress is not None:
                 progress(min(start + size, len(todo)), len(todo))
-        for i, note in self.restorer.doubts(result).items():
-            result[i] = replace(result[i], restored=None, note=note)
+        notes = self.restorer.doubts(result)
+        for i in todo:
+            if note := self._left(result[i], notes.get(i, "")):
+                result[i] = replace(result[i], restored=None, note=note)
+        self._doubts = {track: doubt for track, doubt in self._doubts.items() if track in self._tracks}
         return result
+
+    def _left(self, face: AlignedFace, doubt: str) -> str:
+        """Why a face is left as it is, if it is: by its own `doubt`, or with a track by what its last frames said.
+
+        A tracked face is restored, or left, until `SURE` frames in a row say otherwise.
+        """
+        track = face.face.track
+        if track is None or self.config == OFF:
+            return doubt
+        left, contrary = self._doubts.get(track, (doubt, 0))
+        contrary = contrary + 1 if bool(doubt) != bool(left) else 0
+        if contrary >= SURE:
+            left, contrary = doubt, 0
+        self._doubts[track] = (left, contrary)
+        return left
 
     def _restore_batch(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
         try:
@@ -175,6 +195,8 @@ class SteadyFaces:
             arrays[f"{track}/frame"] = np.array(past.frame)
             for name in ("crop", "logits", "codes"):
                 arrays[f"{track}/{name}"] = getattr(past, name)
+            left, contrary = self._doubts.get(track, ("", 0))
+            arrays |= {f"{track}/left": np.array(left), f"{track}/contrary": np.array(contrary)}
         return arrays
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -190,6 +212,7 @@ class SteadyFaces:
                 )
                 for track in tracks
             }
+            self._doubts = {track: (str(state[f"{track}/left"]), int(state[f"{track}/contrary"])) for track in tracks}
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"this is no state of steady faces ({error}): begin the film anew") from error
 

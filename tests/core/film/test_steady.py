@@ -76,6 +76,24 @@ def test_tracks_do_not_mix_and_untracked_faces_are_as_alone(restorer, rng):
     np.testing.assert_array_equal(stack(SteadyFaces(restorer).restore(untracked)), stack(restorer.restore(untracked)))
 
 
+def test_a_borderline_face_is_not_restored_and_left_in_turns(restorer, rng, monkeypatch):
+    faces = film(restorer, rng, [scene(rng)] * 24)
+    doubted = {3, 4, 7, *range(9, 24)}  # now and then, and in the end for good
+
+    def doubts(some):
+        return {i: "skipped" for i, face in enumerate(some) if face.face.image_index in doubted}
+
+    monkeypatch.setattr(restorer, "doubts", doubts)
+    whole = SteadyFaces(restorer).restore(faces)
+    assert [face.restored is None for face in whole] == [False] * 13 + [True] * 11
+    first, second = SteadyFaces(restorer), SteadyFaces(restorer)
+    first.restore(faces[:11])
+    second.load_state(first.state())
+    assert [face.note for face in second.restore(faces[11:])] == [face.note for face in whole[11:]]
+    alone = SteadyFaces(restorer, OFF).restore(faces)
+    assert {i for i, face in enumerate(alone) if face.restored is None} == doubted
+
+
 def test_off_is_frame_by_frame(restorer, rng):
     faces = film(restorer, rng, [scene(rng)] * 5)
     np.testing.assert_array_equal(stack(SteadyFaces(restorer, OFF).restore(faces)), stack(restorer.restore(faces)))
