@@ -1,5 +1,6 @@
 """Films from the command line: the rules of pictures hold for them too."""
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from codeformer_core.command_line.cli import main
 from codeformer_core.command_line.films import FilmOptions, film_batch, restore_films
 from codeformer_core.detection import load as loading
 from codeformer_core.detection.detector import as_pictures
+from codeformer_core.film import job
 from codeformer_core.film.frames import Colours, to_frame
 from codeformer_core.pasting.alignment import template
 from codeformer_core.weights.checkpoint import save_checkpoint
@@ -190,3 +192,44 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, tiny_net, tiny_config):
     assert {path.name for path in out.iterdir()} == {"a.mp4", "a.mp4.json"}
     with av.open(str(out / "a.mp4")) as film:
         assert len(list(film.decode(video=0))) == 104
+
+
+def test_odd_names_and_the_same_stem_twice(tmp_path, run):
+    folder = tmp_path / "in"
+    for name in ("%03d.mp4", "a b'c.mp4", "file:x.mp4", "-o.mp4", "ü.mp4"):
+        make(folder / name)
+    assert {outcome.restored for outcome in run(folder).values()} == {6}
+    make(tmp_path / "two" / "c.avi")
+    make(tmp_path / "two" / "c.mkv")
+    outcomes = run(tmp_path / "two").values()
+    assert sorted(outcome.failed for outcome in outcomes) == [False, True]
+    assert "would replace that of" in next(outcome.message for outcome in outcomes if outcome.failed)
+
+
+def test_the_output_folder_is_the_input_folder(tmp_path, run):
+    source = make(tmp_path / "out" / "a.mp4")
+    before = source.read_bytes()
+    assert "would overwrite the input" in run(source)["a.mp4"].message
+    assert (source.read_bytes(), results(tmp_path)) == (before, {"a.mp4"})
+
+
+def test_a_full_disk_leaves_no_half_film(tmp_path, codeformer, monkeypatch):
+    def full(*given, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for place in ("encode_segment", "write_film"):
+        with monkeypatch.context() as patch:
+            patch.setattr(job, place, full)
+            code, (line,) = codeformer()
+        assert code == 2
+        assert "No space left on device" in line
+        assert not (tmp_path / "out" / "a.mp4").exists()
+    assert codeformer() == (0, [])
+    assert results(tmp_path) == BOTH
+
+
+@pytest.mark.parametrize("flags", [("--upscale", "4"), ("-w", "auto"), ("--max-faces", "1"), ("--strip-metadata",)])
+def test_flags_of_pictures_that_hold_for_films(tmp_path, codeformer, flags):
+    assert codeformer(*flags) == (0, [])
+    with av.open(str(tmp_path / "out" / "a.mp4")) as film:
+        assert next(film.decode(video=0)).width == (384 if "--upscale" in flags else 96)

@@ -32,7 +32,7 @@ class Seen:
 
 
 def face_at(x: int, y: int) -> Face:
-    return Face(box=np.array([x, y, x + 48, y + 48]), landmarks=template(48) + (x, y), score=0.98)
+    return Face(box=np.array([x, y, x + 48, y + 48]), landmarks=template(48) + np.array([x, y]), score=0.98)
 
 
 def picture(i: int, size: tuple[int, int] = SIZE) -> np.ndarray:
