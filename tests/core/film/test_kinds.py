@@ -40,7 +40,7 @@ def picture(i: int, size: tuple[int, int] = SIZE) -> np.ndarray:
     return np.roll(np.kron(blocks, np.ones((8, 8, 1), np.uint8))[: size[0], : size[1]], i, 1)
 
 
-def add_video(film: Any, codec: str, format: str = "yuv420p", size: tuple[int, int] = SIZE, **options: str) -> Any:
+def add_video(film: Any, codec: str, format: str = "yuv420p", size: tuple[int, int] = SIZE, **options: Any) -> Any:
     video = film.add_stream(codec, rate=25, width=size[1], height=size[0], pix_fmt=format, options=options)
     context = video.codec_context
     context.colorspace, context.color_range = SAID.matrix, SAID.range
@@ -53,7 +53,7 @@ def fill(film: Any, video: Any, frames: int = 4, format: str = "yuv420p", size: 
     film.mux(video.encode(None))
 
 
-def make(path: Path, codec: str = "libx264", format: str = "yuv420p", frames: int = 4, **options: str) -> Path:
+def make(path: Path, codec: str = "libx264", format: str = "yuv420p", frames: int = 4, **options: Any) -> Path:
     with av.open(str(path), "w") as film:
         fill(film, add_video(film, codec, format, **options), frames, format)
     return path
@@ -199,7 +199,7 @@ def test_frames_of_another_size_are_scaled_and_said(tmp_path, tiny_net):
 def test_interlaced_frames_are_said(tmp_path, tiny_net):
     source = tmp_path / "a.mkv"
     with av.open(str(source), "w") as film:
-        video = add_video(film, "libx264", **{"x264-params": "interlaced=1"})
+        video = add_video(film, "libx264", **dict[str, Any]({"x264-params": "interlaced=1"}))
         video.codec_context.flags |= int(av.codec.context.Flags.interlaced_dct)
         fill(film, video)
     assert Film(source).interlaced
@@ -209,7 +209,7 @@ def test_interlaced_frames_are_said(tmp_path, tiny_net):
 def test_hdr_keeps_its_marks_and_bits(tmp_path, tiny_net):
     told = Colours(matrix=9, range=1, primaries=9, transfer=16)  # BT.2020 and PQ
     with av.open(str(tmp_path / "a.mp4"), "w") as film:
-        video = add_video(film, "libx265", "yuv420p10le", **{"x265-params": "log-level=error"})
+        video = add_video(film, "libx265", "yuv420p10le", **dict[str, Any]({"x265-params": "log-level=error"}))
         context = video.codec_context
         context.colorspace, context.color_primaries, context.color_trc = told.matrix, told.primaries, told.transfer
         for i in range(4):
