@@ -14,6 +14,7 @@ import numpy as np
 
 from ..fidelity.mask import FidelityMask
 from ..fidelity.plan import as_plan
+from ..film.fingerprint import file_stamp
 from ..film.reading import FILM_SUFFIXES
 from ..networks.cft import CFTWeights
 from ..pictures.arrays import from_float, to_float
@@ -25,7 +26,7 @@ from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..weights.precision import named
 from ..whole_files import whole_file
-from .reports import face_report, own_crops, own_results, read_report, stamp, write_report
+from .reports import face_report, own_crops, own_results, read_report, write_report
 
 ELSEWHERE = "choose another folder with --output"
 AHEAD = 3  # pictures that are read before they are worked on, and so many that wait to be written
@@ -333,7 +334,7 @@ def _write_crops(folder: Path, faces: Sequence[AlignedFace], old: Sequence[str])
 def stamps_of(job: Job, config: BatchConfig) -> dict[str, Any]:
     """What tells whether the files that a result is made of have changed."""
     paths = {"source": job.source, **_companion_paths(job, config)}
-    stamps: dict[str, Any] = {name: None if path is None else stamp(path) for name, path in paths.items()}
+    stamps: dict[str, Any] = {name: None if path is None else file_stamp(path) for name, path in paths.items()}
     return stamps | {"frame": job.frame} if config.by_frame else stamps
 
 

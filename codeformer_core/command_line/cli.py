@@ -68,14 +68,15 @@ def _restore(args: argparse.Namespace) -> int:
 
     from ..detection.faces import FaceSelection
     from ..fidelity.saved import plan_to_json
+    from ..film.fingerprint import file_stamp
     from ..models import default_model, model_path, model_usage
     from ..restoration import RestoreConfig
     from .batch import BatchConfig, find_jobs, is_done, is_film, restore_files
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
     from .films import FilmBar, FilmOptions, film_batch, restore_films
     from .memory import keep_freed_memory
-    from .reports import stamp
 
+    options = FilmOptions(codec=args.codec, crf=args.crf)
     model = default_model() if args.model is None else args.model
     path = model_path(model, accept_license=args.accept_license, offline=args.offline)
     usage = model_usage(model, path)
@@ -104,12 +105,12 @@ def _restore(args: argparse.Namespace) -> int:
         "w": plan_to_json(plan),
         "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
         "mask_parts": sorted(config.mask_parts),
-        "model": stamp(path),
+        "model": file_stamp(path),
         **{name: value for name, value in vars(args).items() if name in SETTINGS},
     }
     for name in ("detector", "parser"):
         if (file := Path(getattr(args, name) or "")).is_file():
-            settings[name] = stamp(file)
+            settings[name] = file_stamp(file)
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=_folder(args.output),
@@ -125,7 +126,6 @@ def _restore(args: argparse.Namespace) -> int:
         settings=settings,
     )
     jobs, failures = find_jobs(args.inputs, args.output)
-    options = FilmOptions(codec=args.codec, crf=args.crf)
     films = film_batch(batch, options)
     todo = [job for job in jobs if args.overwrite or not is_done(job, films if is_film(job.source) else batch)]
     if len(todo) < len(jobs):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..fidelity.mask import FidelityMask
 from ..fidelity.plan import as_plan
-from ..film.encoding import output_codec, output_suffix
+from ..film.encoding import check_quality, output_codec, output_suffix
 from ..film.job import FilmConfig, FilmJob, Progress
 from ..film.pyav import FilmError
 from ..film.reading import Film
@@ -32,6 +32,9 @@ class FilmOptions:
 
     codec: str | None = None
     crf: int | None = None
+
+    def __post_init__(self):
+        check_quality(self.codec, self.crf)
 
 
 def film_batch(config: BatchConfig, options: FilmOptions) -> BatchConfig:

@@ -88,9 +88,3 @@ def face_report(face: AlignedFace) -> dict[str, Any]:
 
 def _by_name(w: float | dict[int, float]) -> float | dict[str, float]:
     return round(w, 4) if isinstance(w, int | float) else {str(size): round(value, 4) for size, value in w.items()}
-
-
-def stamp(path: Path) -> dict[str, Any]:
-    """A file's name, size and date as JSON values: another file, or a changed one, has another stamp."""
-    status = path.stat()
-    return {"name": path.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns}

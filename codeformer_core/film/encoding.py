@@ -48,14 +48,23 @@ FAMILIES = {  # what a file is by its content, to the suffixes that it may keep,
 }
 
 
+def check_quality(codec: str | None, crf: int | None) -> None:
+    """ValueError for a codec that there is not, or a crf that it has not; without a codec, that none has."""
+    if codec is not None and codec not in CODECS:
+        raise ValueError(f"films are not written as {codec!r}; use one of {', '.join(CODECS)}")
+    worst = max(known.worst for known in CODECS.values()) if codec is None else CODECS[codec].worst
+    if codec is not None and crf is not None and CODECS[codec].crf is None:
+        raise ValueError(f"{codec} has no crf, got {crf}; leave it out")
+    if crf is not None and not 0 <= crf <= worst:
+        raise ValueError(f"crf is {crf}, expected 0 (best) to {worst}{f' for {codec}' if codec else ''}")
+
+
 def output_codec(film: Film, asked: str | None) -> str:
     """The codec of the result: what was asked for, else the film's own if it can be written, else h264.
 
     VP9 of more than 8 bits, which is not written here, becomes AV1.
     """
     if asked is not None:
-        if asked not in CODECS:
-            raise ValueError(f"films are not written as {asked!r}; use one of {', '.join(CODECS)}")
         return asked
     if film.codec == "vp9" and film.deep:
         return "av1"
@@ -99,6 +108,7 @@ class Encoding:
             (self.codec != film.codec, f"{film.codec} is written as {self.codec}"),
             (film.deep and not is_deep(format), "more than 8 bits a sample are written as 8"),
             (film.alpha and not has_alpha(format), f"{self.codec} keeps no transparency"),
+            (film.unread_alpha, f"the transparency of {film.codec} is not read"),
             (film.interlaced, "interlaced frames are written as whole ones"),
             (self.upright and bool(film.turn), "frames are written upright, without a mark that they are to be turned"),
             (any(self.padding), f"{self.codec} wants even sides: the last row or column is there twice"),
@@ -107,12 +117,13 @@ class Encoding:
 
 
 def plan_encoding(film: Film, *, codec: str | None, crf: int | None, upscale: int) -> Encoding:
-    """How the restored film is coded; ValueError for a codec or a crf that there is not."""
+    """How the restored film is coded; ValueError for a codec or a crf that there is not, FilmError for this film's."""
+    check_quality(codec, crf)
     av = pyav()
     name = output_codec(film, codec)
     chosen = CODECS[name]
     if crf is not None and not 0 <= crf <= chosen.worst:
-        raise ValueError(f"crf is {crf}, expected 0 (best) to {chosen.worst} for {name}")
+        raise FilmError(f"{film.path}: crf is {crf}, expected 0 (best) to {chosen.worst} for {name}; or name a codec")
     formats = av.codec.Codec(chosen.encoder, "w").video_formats
     formats = [format for format in formats if chosen.alpha or not has_alpha(format)]
     best, _ = av.codec.find_best_pix_fmt_of_list(formats, film.format, film.alpha and chosen.alpha)

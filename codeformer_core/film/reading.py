@@ -17,6 +17,7 @@ FILM_SUFFIXES = {  # what is looked for in folders
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv"),
     *(".flv", ".ogv", ".3gp", ".mxf"),
 }
+TIMELESS = {"avi"}  # containers whose frames have a rate, and often no times
 STANDARD_RATE = Fraction(25)  # of films that tell neither times nor rate
 
 
@@ -89,6 +90,8 @@ class Film:
         self.turn = Turn.of(first)
         self.interlaced: bool = first.interlaced_frame
         self.deep, self.alpha = is_deep(first.format), has_alpha(first.format)
+        alpha_mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
+        self.unread_alpha: bool = alpha_mode == "1" and not self.alpha  # of VP8 and VP9: FFmpeg's decoders leave it
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,7 +125,8 @@ class Film:
             for decoded in self._decode(container, container.streams[self.stream], damage):
                 pts = decoded.pts
                 if pts is None or (last is not None and pts <= last):
-                    pts, damage.times = 0 if last is None else last + step, damage.times + (index > 0 or pts is None)
+                    damage.times += self.container not in TIMELESS
+                    pts = 0 if last is None else last + step
                 if (decoded.height, decoded.width, decoded.format.name) != (*self.coded_size, self.format.name):
                     height, width = self.coded_size
                     decoded = decoded.reformat(width=width, height=height, format=self.format.name)

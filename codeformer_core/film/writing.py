@@ -12,6 +12,7 @@ from .pyav import FilmError, pyav
 from .reading import Film, is_cover
 from .segments import Packets, with_decoding_times
 
+MOST_HELD_BACK = 16  # frames, by the decoder of any codec
 SAYING = ("data", "attachment")  # kinds of streams that are metadata
 
 
@@ -45,7 +46,7 @@ def write_film(
     header = next((packets.header for packets in segments()), b"")
     delay = max((packets.delay for packets in segments()), default=0)
     with film.open() as source:
-        others = [stream for stream in source.streams if stream.index != film.stream]
+        others = [s for s in source.streams if s.index != film.stream and not _is_chapters(s, source)]
         if strip_metadata:
             others = [stream for stream in others if stream.type not in SAYING and not _is_cover(stream)]
         kept = [stream for stream in others if _fits(stream, muxer)]
@@ -121,6 +122,7 @@ def _interleave(
     """Write frames and the packets of the other streams in the order of their times; what was lost on the way."""
     av = pyav()
     frame = next(frames, None)
+    last: dict[int, int] = {}  # decoding time by stream
     refused, end = 0, ""
     packets = source.demux(kept) if kept else iter(())
     while True:
@@ -133,7 +135,9 @@ def _interleave(
         if packet.size == 0 and packet.pts is None:
             continue  # the end of a stream
         if packet.dts is None:
-            packet.dts = packet.pts
+            packet.dts = _decoding_time(packet, last.get(packet.stream.index))
+        if packet.dts is not None:
+            last[packet.stream.index] = packet.dts
         at = None if packet.dts is None else packet.dts * packet.time_base
         while frame is not None and at is not None and frame.dts * time_base <= at:
             result.mux(frame)
@@ -150,14 +154,27 @@ def _interleave(
     return [*lost, end] if end else lost
 
 
+def _decoding_time(packet: Any, last: int | None) -> int | None:
+    """When a packet is to be decoded whose file does not tell, as Matroska's of the first frames that are reordered."""
+    if packet.stream.type != "video" or packet.pts is None:
+        return packet.pts
+    return packet.pts - MOST_HELD_BACK if last is None else last + 1
+
+
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
     """What a file or stream says of itself; not what a muxer writes anew."""
     anew = {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
+    anew.add("alpha_mode")  # of VP8 and VP9, whose transparency is not read
     return {key: value for key, value in metadata.items() if key.lower() not in anew and key != "DURATION"}
 
 
 def _is_cover(stream: Any) -> bool:
     return stream.type == "video" and is_cover(stream)
+
+
+def _is_chapters(stream: Any, source: Any) -> bool:
+    """Whether a stream is the chapters of an MP4 or MOV, which are written anew."""
+    return stream.type == "data" and getattr(stream, "name", None) == "bin_data" and bool(source.chapters())
 
 
 def _in_words(stream: Any) -> str:
