@@ -116,7 +116,7 @@ class CodeFormerSelectFaces(io.ComfyNode):
             display_name="CodeFormer Select Faces",
             category=widgets.CATEGORY,
             description="Keep some of each picture's faces: by size, score, place, track and pose, then by their "
-            "order.",
+            "order. Faces with tracks are judged by the whole track.",
             inputs=[
                 Faces.Input("faces", tooltip="From CodeFormer Detect Faces or Track Faces."),
                 io.Mask.Input(
@@ -159,6 +159,15 @@ class CodeFormerSelectFaces(io.ComfyNode):
                     optional=True,
                     tooltip="How many degrees a face may look past the camera: 0 straight into it, 90 a profile. "
                     "180: all.",
+                ),
+                io.Float.Input(
+                    "min_turn",
+                    default=0.0,
+                    min=0.0,
+                    max=180.0,
+                    step=5.0,
+                    optional=True,
+                    tooltip="How many degrees a face must look past the camera at the least: 45 for side faces alone.",
                 ),
             ],
             outputs=[Faces.Output("selected", display_name="faces", tooltip="The kept faces, in this order.")],

@@ -92,12 +92,12 @@ class CodeFormerLoadDetector(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "short_side",
-                    default=640,
-                    min=128,
+                    default=0,
+                    min=0,
                     max=4096,
                     step=32,
-                    tooltip="Pixels that the picture's short side is scaled to for the search. More finds smaller "
-                    "faces in crowds, more slowly.",
+                    tooltip="Pixels that the picture's short side is scaled to for the search, 32 or more; more finds "
+                    "smaller faces. 0 is automatic: 640, and large pictures again in tiles for their small faces.",
                 ),
                 io.Combo.Input(
                     "parser_name",
@@ -150,6 +150,6 @@ class CodeFormerLoadDetector(io.ComfyNode):
         ears: bool = True,
     ) -> io.NodeOutput:
         chosen = {"hair": hair, "hat": hat, "glasses": glasses, "neck": neck, "ears": ears}
-        settings: dict[str, Any] = {"score_threshold": score_threshold, "short_side": short_side}
+        settings: dict[str, Any] = {"score_threshold": score_threshold, "short_side": short_side or "auto"}
         settings["mask_parts"] = [part for part, taken in chosen.items() if taken]
         return io.NodeOutput(load_detector(detector_name, accept_license, parser_name=parser_name, **settings))

@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import io
 
 from ..codeformer_core.fidelity.plan import FidelityPlan
 from . import widgets
+from .run.found import FoundFaces
 from .run.loaded import LoadedDetector, LoadedModel
 from .run.model_files import default_model_stamp
 from .run.report import Report
@@ -84,6 +85,14 @@ class CodeFormerRestoreFaces(io.ComfyNode):
                     tooltip="Leave what hides a face, such as a microphone, as it is, if its colours are "
                     "not those of a face. Needs no parsing net.",
                 ),
+                Faces.Input(
+                    "faces_in",
+                    display_name="faces",
+                    optional=True,
+                    lazy=True,
+                    tooltip="From CodeFormer Detect, Select or Track Faces: these are restored, no others looked for. "
+                    "Those with tracks are held steady from frame to frame.",
+                ),
             ],
             outputs=[
                 io.Image.Output("restored", display_name="image", tooltip="The pictures with restored faces."),
@@ -131,11 +140,12 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         weights: FidelityPlan | None = None,
         side_strength: float = 0.5,
         occlusion: bool = False,
+        faces_in: FoundFaces | None = None,
     ) -> io.NodeOutput:
         from .run.restore import leave_batch, restore_batch
 
         report = Report()
-        settings: dict[str, Any] = {"faces": faces, "fidelity": fidelity, "weights": weights}
+        settings: dict[str, Any] = {"faces": faces, "tracked": faces_in, "fidelity": fidelity, "weights": weights}
         settings |= {"strength": strength, "upscale": upscale}
         settings |= {"feather": mask_softness, "colour_match": colour_match, "large_faces": large_faces}
         settings |= {"side_strength": side_strength, "occlusion": occlusion}

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 EXIT_ERROR = 2
 LEVELS = ("paper", "published_large", "published_small", "mild", "medium", "heavy")
@@ -69,6 +69,14 @@ def command_line() -> argparse.ArgumentParser:
     return whole
 
 
+def _search_size(text: str) -> int | Literal["auto"]:
+    try:
+        return "auto" if text == "auto" else int(text)
+    except ValueError:
+        message = f"{text!r} is no size: give auto, or pixels, such as 1280"
+        raise argparse.ArgumentTypeError(message) from None
+
+
 def _path(text: str) -> Path:
     return Path(_name(text))
 
@@ -124,8 +132,9 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
     add("--min-confidence", type=float, metavar="C", help="leave a face of whose codes the network is less sure, "
         "0 to 1, and that is not found again in its crop; 0: none (default 0.1; mini 0.35)")  # fmt: skip
-    add("--detect-size", type=int, default=640, metavar="PX", help="the picture is searched with its short side scaled "
-        "to this; more finds smaller faces, 0 is the picture's own size (default 640)")  # fmt: skip
+    add("--detect-size", type=_search_size, default="auto", metavar="PX", help="the picture is searched with its "
+        "short side scaled to this; more finds smaller faces, 0 is the picture's own size; auto: 640, and large "
+        "pictures again in tiles for their small faces (default auto)")  # fmt: skip
     add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")
     add("--min-size", type=float, default=0, metavar="PX", help="least short side of a face's box")
     add("--max-size", type=float, metavar="PX", help="greatest short side of a face's box")

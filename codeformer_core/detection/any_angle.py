@@ -5,7 +5,9 @@ picture's frame and not with the face. It also wavers then: each anchor that see
 that all anchors agree on is believed. Another is looked at in turns of 60 degrees; where it is surest shows how it
 stands. If that is not as it was found, it is looked at in turns of 30 degrees, and at last upright and larger.
 
-Turned faces that the search is not sure of are seen in the same way, and kept if it is sure of them upright.
+Turned faces that the search is not sure of are seen in the same way, and kept if it is sure of them upright. Small ones
+it may not see at all: a picture with a turned face is searched once more as that one stands, one without faces in all
+quarter turns.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +25,14 @@ from .landmarks import apart, measure, misfit, roll
 Search = Callable[[list[np.ndarray]], list[list[Candidate]]]
 
 WEAK, WEAKEST = 0.3, 0.1  # scores from which a face is a candidate: beside surer ones, and in a picture without any
-FEW, SOME = 2, 4  # so many candidates are looked at, the surest: beside surer ones (more if those are turned), without
-GLANCE, COARSE, FINE = 96, 128, 192  # px: sides of the crops: for how it stands, for the turn, for the landmarks
+FEW, SOME = 1, 4  # so many candidates are looked at, the surest: beside surer ones (more if those are turned), without
+COARSE, FINE = 96, 192  # px: sides of the crops: for how a face stands, for its landmarks unless it is smaller
 AROUND = 1.9  # of the box's long side: how wide a crop is
 SIXTHS, TWELFTHS = np.arange(0.0, 360.0, 60.0), np.arange(0.0, 360.0, 30.0)
 UPRIGHT = 20.0  # degrees: a face turned by more is looked at once more, upright
+HALFWAY = 45.0  # degrees: a picture with a face turned by more is searched once more, turned
 SURE, AGREED, LIKE_A_FACE = 0.95, 0.1, 0.1  # least score, most spread and most misfit of a face that is believed
+PROMISING = 0.6  # least score of a weak candidate at a glance for further looks, beside surer faces
 STAYS = 0.35  # eye distances: landmarks nearer to each other than this agree
 FOLLOWS = 0.5  # eye distances: landmarks found upright that are further off are of something else
 
@@ -59,11 +63,42 @@ def at_any_angle(picture: np.ndarray, found: Sequence[Candidate], search: Search
     least, most = (WEAK, FEW + len(turned)) if sure else (WEAKEST, SOME)
     weak = [face for face in found if least <= face.score < score_threshold and not _is_inside(face, sure)][:most]
     for face, (turn, score) in zip(weak, _glance(picture, weak, search), strict=True):
-        if turn != 0 or score == 0:
+        if (turn != 0 and score > PROMISING) if sure else (turn != 0 or score == 0):
             seen = _turned(picture, face, search)
             if seen is not None and seen.score >= score_threshold and abs(roll(seen.landmarks)) > UPRIGHT:
                 faces.append(replace(_with(face, seen), score=seen.score))
     return without_doubles(faces)
+
+
+def also_turned(
+    picture: np.ndarray, index: int, faces: list[Face], detect: Callable[[np.ndarray], list[Face]]
+) -> list[Face]:
+    """The faces of picture `index`, with those found in it turned as its surest turned face stands, or, if it has none,
+    on its head, where faces are found worst: such a picture costs twice the search.
+    """
+    rolls = [roll(face.landmarks) for face in faces]
+    turned = [round(angle / 90) % 4 for angle in rolls if abs(angle) > HALFWAY]
+    for quarters in turned[:1] if faces else (2,):
+        found = detect(np.ascontiguousarray(np.rot90(picture, quarters)))
+        if found:
+            back = _from_quarter_turns(quarters, *picture.shape[:2])
+            return without_doubles([*faces, *(_moved(face, back, index) for face in found)])
+    return faces
+
+
+def _from_quarter_turns(quarters: int, height: int, width: int) -> np.ndarray:
+    """(2, 3), to the picture from itself turned counter-clockwise by so many quarters (`np.rot90`)."""
+    return {
+        1: np.array([[0.0, -1, width - 1], [1, 0, 0]]),
+        2: np.array([[-1.0, 0, width - 1], [0, -1, height - 1]]),
+        3: np.array([[0.0, 1, 0], [-1, 0, height - 1]]),
+    }[quarters]
+
+
+def _moved(face: Face, affine: np.ndarray, index: int) -> Face:
+    corners = cv2.transform(face.box.reshape(1, 2, 2), affine)[0]
+    box = np.concatenate((np.minimum(*corners), np.maximum(*corners)))
+    return replace(face, box=box, landmarks=cv2.transform(face.landmarks[None], affine)[0], image_index=index)
 
 
 def _is_believed(face: Candidate) -> bool:
@@ -90,7 +125,7 @@ def _glance(picture: np.ndarray, faces: Sequence[Candidate], search: Search) -> 
     """For each face the turn, of `SIXTHS`, at which it is surest, and its score there: 0 if it is never seen."""
     result = []
     for face in faces:
-        seen = _looks(picture, face.landmarks, _side(face), SIXTHS, search, GLANCE)
+        seen = _looks(picture, face.landmarks, _side(face), SIXTHS, search, COARSE)
         scores = [look.score if look else 0.0 for look in seen]
         best = int(np.argmax(scores))
         result.append((float(SIXTHS[best]), scores[best]))
@@ -105,7 +140,9 @@ def _turned(picture: np.ndarray, face: Candidate, search: Search) -> Seen | None
     if best is None or max(worth) < 1:
         return None
     for _ in range(2):
-        (again,) = _looks(picture, best.landmarks, 5 * measure(best.landmarks), [roll(best.landmarks)], search, FINE)
+        side = 5 * measure(best.landmarks)
+        size = FINE if side > (COARSE + FINE) / 2 else COARSE  # enlarged, its landmarks would lie elsewhere
+        (again,) = _looks(picture, best.landmarks, side, [roll(best.landmarks)], search, size)
         if again is None or apart(again.landmarks, best.landmarks) > FOLLOWS:
             break
         best = again

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..pictures.arrays import check_picture, check_values
 from .faces import Face
 
+COARSE = 640  # pixels: the short side at which "auto" searches a picture as a whole
 MAX_SHORT_SIDE = 4096  # pixels; more takes more memory than machines have
 MAX_ASPECT = 8  # long strips are scaled as if they were this many times as long as high, which bounds the memory
 
@@ -36,7 +37,9 @@ class DetectorConfig:
 
     score_threshold: float = 0.8  # faces that the detector is less sure of are dropped
     nms_threshold: float = 0.4  # of boxes that overlap by more than this (intersection over union), the surest is kept
-    short_side: int | None = 640  # pixels that pictures are scaled to before the search; None: not scaled
+    # Pixels that pictures are scaled to before the search; None: not scaled; auto: 640, and large pictures are searched
+    # for small faces at a finer scale too (`tiles.py`).
+    short_side: int | Literal["auto"] | None = "auto"
     batch_size: int = 8  # pictures at once through the network
     any_angle: bool = True  # a second look at each face, turned, for its landmarks (`any_angle.py`)
 
@@ -45,10 +48,9 @@ class DetectorConfig:
             raise ValueError(f"score_threshold is {self.score_threshold}, expected 0.01 or more and less than 1")
         if not 0 < self.nms_threshold <= 1:
             raise ValueError(f"nms_threshold is {self.nms_threshold}, expected more than 0 and at most 1")
-        if self.short_side is not None and not 32 <= self.short_side <= MAX_SHORT_SIDE:
-            raise ValueError(
-                f"short_side is {self.short_side}, expected None or 32 to {MAX_SHORT_SIDE} pixels; 640 is usual"
-            )
+        side = self.short_side
+        if side not in (None, "auto") and (isinstance(side, str) or not 32 <= side <= MAX_SHORT_SIDE):
+            raise ValueError(f"short_side is {side!r}, expected auto, None, or 32 to {MAX_SHORT_SIDE} pixels")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}, expected 1 or more")
 
@@ -82,11 +84,15 @@ def _as_array(image: np.ndarray | Tensor) -> np.ndarray:
     return (image.float() if image.is_floating_point() else image).numpy()
 
 
-def search_size(image: np.ndarray, short_side: int | None) -> tuple[int, int]:
-    """The (height, width) at which a picture is searched: its short side at `short_side`, less for very long strips."""
-    height, width = image.shape[:2]
+def search_size(image_size: tuple[int, int], short_side: int | Literal["auto"] | None) -> tuple[int, int]:
+    """The (height, width) at which a picture of `image_size` is searched as a whole.
+
+    Its short side is then `short_side`, or `COARSE` for auto, less for very long strips; None: it is not scaled.
+    """
+    height, width = image_size
     if short_side is None:
         return height, width
+    short_side = COARSE if short_side == "auto" else short_side
     scale = min(short_side / min(height, width), short_side * (MAX_ASPECT / (height * width)) ** 0.5)
     return max(1, round(height * scale)), max(1, round(width * scale))
 

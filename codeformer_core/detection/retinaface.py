@@ -1,5 +1,6 @@
 """RetinaFace: anchors, decoding and non-maximum suppression over a batch (Deng et al., arXiv 1905.00641)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +15,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
-from .any_angle import at_any_angle, search_config
-from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import also_turned, at_any_angle, search_config
+from .detector import COARSE, Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 from .landmarks import apart
 from .mobile_retinaface import MobileRetinaFace
+from .tiles import with_small_faces
 
 MEAN_BGR = np.array((104, 117, 123), np.float32)
 LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride and the two anchor sizes of each, in pixels
@@ -45,15 +47,37 @@ class RetinaFaceDetector:
         """
         config = config or self.config
         pictures = as_pictures(images)
-        sizes = [search_size(picture, config.short_side) for picture in pictures]
+        found = self._detect(pictures, config)
         if not config.any_angle:
-            found = self._find_large_too(pictures, sizes, config, config.score_threshold)
+            return found
+        coarse = replace(config, short_side=COARSE) if config.short_side == "auto" else config
+        return [
+            also_turned(picture, i, faces, lambda p: self._detect([p], coarse)[0])
+            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
+        sizes = [search_size(picture.shape[:2], config.short_side) for picture in pictures]
+        wanted = search_config(config) if config.any_angle else config
+        found = self._find_large_too(pictures, sizes, wanted, config.score_threshold)
+        if config.short_side == "auto":
+            found = [self._with_small(picture, i, found[i], config) for i, picture in enumerate(pictures)]
+        if not config.any_angle:
             return [without_doubles([face.face for face in faces]) for faces in found]
-        found = self._find_large_too(pictures, sizes, search_config(config), config.score_threshold)
         return [
             at_any_angle(picture, without_doubles(faces), self._look, config.score_threshold)
             for picture, faces in zip(pictures, found, strict=True)
         ]
+
+    def _with_small(
+        self, picture: np.ndarray, i: int, found: list[Candidate], config: DetectorConfig
+    ) -> list[Candidate]:
+        def search(
+            parts: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], score: float
+        ) -> list[list[Candidate]]:
+            return self._find(parts, sizes, replace(config, score_threshold=score))
+
+        return with_small_faces(picture, i, found, search, config.score_threshold, config.nms_threshold)
 
     def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
         return self._find(crops, [(len(crop), len(crop)) for crop in crops], LOOKS)
@@ -76,7 +100,7 @@ class RetinaFaceDetector:
         return found
 
     def _find(
-        self, pictures: list[np.ndarray], sizes: list[tuple[int, int]], config: DetectorConfig
+        self, pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], config: DetectorConfig
     ) -> list[list[Candidate]]:
         """The faces of each picture searched at its size, surest first."""
         faces: list[list[Candidate]] = [[] for _ in pictures]

@@ -1,14 +1,17 @@
 """YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
-from .any_angle import WEAK, at_any_angle, search_config
-from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import WEAK, also_turned, at_any_angle, search_config
+from .detector import COARSE, Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
+from .tiles import with_small_faces
 
 
 class YuNetDetector:
@@ -33,10 +36,28 @@ class YuNetDetector:
     def detect(self, images: Images, config: DetectorConfig | None = None) -> list[list[Face]]:
         """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
         config = config or self.config
+        pictures = as_pictures(images)
+        found = self._detect(pictures, config)
+        if not config.any_angle:
+            return found
+        coarse = replace(config, short_side=COARSE) if config.short_side == "auto" else config
+        return [
+            also_turned(picture, i, faces, lambda p: self._detect([p], coarse)[0])
+            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         self.net.setNMSThreshold(config.nms_threshold)
-        pictures, wanted = as_pictures(images), search_config(config) if config.any_angle else config
+        wanted = search_config(config) if config.any_angle else config
         self.net.setScoreThreshold(wanted.score_threshold)
-        found = [self._search(picture, i, config.short_side) for i, picture in enumerate(pictures)]
+        sizes = [search_size(picture.shape[:2], config.short_side) for picture in pictures]
+        found = [self._search(*its, i) for i, its in enumerate(zip(pictures, sizes, strict=True))]
+        if config.short_side == "auto":
+            limits = config.score_threshold, config.nms_threshold
+            found = [
+                without_doubles(with_small_faces(picture, i, found[i], self._search_all, *limits))
+                for i, picture in enumerate(pictures)
+            ]
         if not config.any_angle:
             return [[face.face for face in faces] for faces in found]
         self.net.setScoreThreshold(WEAK)
@@ -44,10 +65,15 @@ class YuNetDetector:
         return [at_any_angle(picture, faces, self._look, config.score_threshold) for picture, faces in pairs]
 
     def _look(self, crops: list[np.ndarray]) -> list[list[Candidate]]:
-        return [self._search(crop, 0, None) for crop in crops]
+        return [self._search(crop, crop.shape[:2]) for crop in crops]
 
-    def _search(self, picture: np.ndarray, index: int, short_side: int | None) -> list[Candidate]:
-        size = search_size(picture, short_side)
+    def _search_all(
+        self, pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], score: float
+    ) -> list[list[Candidate]]:
+        self.net.setScoreThreshold(score)
+        return [self._search(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
+
+    def _search(self, picture: np.ndarray, size: tuple[int, int], index: int = 0) -> list[Candidate]:
         scaled = from_float(to_float(scale_picture(picture, size)), np.dtype(np.uint8))
         self.net.setInputSize((size[1], size[0]))
         _, rows = self.net.detect(np.ascontiguousarray(scaled[..., ::-1]))  # BGR

@@ -26,7 +26,7 @@ BLUR = 1 / 40  # of the crop's side: standard deviation of the Gaussian under wh
 class SteadyConfig:
     """How far faces are held steady; the memories are what a still face keeps of the past in each frame."""
 
-    crop_memory: float = 0.75  # of the aligned crop, and so of its colours and of what CFT sees; 0: none
+    crop_memory: float = 0.25  # of the aligned crop, and so of its colours and of what CFT sees; 0: none
     code_memory: float = 0.6  # of the codes' log probabilities; 0: none
     margin: float = 0.5  # by how much (log probability) another code must be likelier than the one in force; 0: none
     motion: float = 0.03  # of white = 1: change of a place, beyond noise, at which it is mostly followed at once

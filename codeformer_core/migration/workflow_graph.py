@@ -96,7 +96,7 @@ NEW = {  # ours, and ComfyUI's own
         widgets={
             "detector_name": BUNDLED_DETECTOR,
             "score_threshold": 0.8,
-            "short_side": 640,
+            "short_side": 0,
             "parser_name": "none",
             "accept_license": False,
         },

@@ -1,7 +1,7 @@
 """Paste-back: restored crops into the picture, each in its own region, in float, without seams where faces overlap."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -31,7 +31,6 @@ class Patch:
     affine: np.ndarray  # (2, 3), from the input picture to the crop
     mask: np.ndarray  # (s, s) float32 in [0, 1]
     detail: float = 0.0  # how much of the picture's own detail, finer than the crop can hold, is laid over the face
-    claims: np.ndarray = field(init=False)  # (s, s, 2): the mask, and the mask less towards its edge
 
     def __post_init__(self):
         size = len(self.mask)
@@ -42,8 +41,29 @@ class Patch:
             check_values(array, f"{name} of a face")
         if self.affine.shape != (2, 3) or not np.isfinite(self.affine).all():
             raise ValueError(f"affine of a face is (2, 3) finite floats, got {self.affine.tolist()}")
-        claims = np.dstack([self.mask, self.mask * _closeness(len(self.mask))])
-        object.__setattr__(self, "claims", claims.astype(np.float32))
+
+    @property
+    def claims(self) -> np.ndarray:
+        """(s, s, 2) float32: the mask, and the mask less towards its edge."""
+        return np.dstack([self.mask, self.mask * _closeness(len(self.mask))]).astype(np.float32)
+
+
+class _Place(NamedTuple):
+    """Where a patch lies in the output picture."""
+
+    patch: Patch
+    affine: np.ndarray  # (2, 3), from the output picture to the crop
+    region: Region
+
+    def meets(self, other: Region) -> bool:
+        x0, y0, x1, y1 = self.region
+        return x0 < other[2] and other[0] < x1 and y0 < other[3] and other[1] < y1
+
+    def ready(self, image_size: tuple[int, int]) -> "_Placed":
+        """With what is warped into the output picture (height, width), which takes as much memory as the patch."""
+        patch = self.patch
+        added = extend_picture(patch.restored - patch.detail * patch.crop, self.affine, image_size)
+        return _Placed(added, patch.claims, patch.detail, self.affine, self.region)
 
 
 class _Placed(NamedTuple):
@@ -52,12 +72,8 @@ class _Placed(NamedTuple):
     added: np.ndarray  # (s, s, 3), what the face adds to `detail` times the picture
     claims: np.ndarray
     detail: float
-    affine: np.ndarray  # (2, 3), from the output picture to the crop
+    affine: np.ndarray
     region: Region
-
-    def meets(self, other: Region) -> bool:
-        x0, y0, x1, y1 = self.region
-        return x0 < other[2] and other[0] < x1 and y0 < other[3] and other[1] < y1
 
 
 def own_detail(affine: np.ndarray) -> float:
@@ -100,21 +116,23 @@ def paste_faces(
         raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
     limit = _full_size(limit, image.shape[:2], (height, width))
     out = base.copy()
-    placed = []
+    places = []
     for patch in patches:
         affine = resized_affine(patch.affine, upscale)
-        added = extend_picture(patch.restored - patch.detail * patch.crop, affine, (height, width))
         region = x0, y0, x1, y1 = crop_region(affine, len(patch.mask), (height, width))
         if x0 < x1 and y0 < y1:
-            placed.append(_Placed(added, patch.claims, patch.detail, affine, region))
-    for group in _groups(placed):
+            places.append(_Place(patch, affine, region))
+    for group in _groups(places):
+        ready: dict[int, _Placed] = {}  # of a crowd, only the faces that meet the strip
         regions = np.array([face.region for face in group])
         x0, y0, x1, y1 = (int(v) for v in (*regions[:, :2].min(0), *regions[:, 2:].max(0)))
         for strip in _strips((x0, y0, x1, y1)):
             if tick is not None:
                 tick()
             rows, columns = slice(strip[1], strip[3]), slice(strip[0], strip[2])
-            change = _change(base, group, strip)
+            met = [i for i, place in enumerate(group) if place.meets(strip)]
+            ready = {i: ready[i] if i in ready else group[i].ready((height, width)) for i in met}
+            change = _change(base, list(ready.values()), strip)
             if limit is not None:
                 change *= to_float(limit[rows, columns])[..., None]
             before = to_float(base[rows, columns])
@@ -151,9 +169,9 @@ def _full_size(limit: np.ndarray | None, size: tuple[int, ...], full: tuple[int,
     return cv2.resize(limit, full[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _groups(faces: list[_Placed]) -> list[list[_Placed]]:
+def _groups(faces: list[_Place]) -> list[list[_Place]]:
     """The faces in groups whose regions overlap, so that each picture region belongs to one group."""
-    groups: list[list[_Placed]] = []
+    groups: list[list[_Place]] = []
     for face in sorted(faces, key=lambda face: face.region):  # the order of the faces must not change the rounding
         apart, joined = [], [face]
         for group in groups:

@@ -1,6 +1,7 @@
 """How faces are found in a batch, tracked through it, and chosen."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -87,8 +88,14 @@ def choose_faces(
     min_score: float,
     tracks: str = "",
     max_turn: float = 180.0,
+    min_turn: float = 0.0,
 ) -> FoundFaces:
-    """Some faces of each picture: those that fit, sorted, then by indices, then `count` from `first` on."""
+    """Some faces of each picture: those that fit, sorted, then by indices, then `count` from `first` on.
+
+    A face with a track is judged by all of its track, so that a person is kept in every frame or in none.
+    """
+    if max_turn < min_turn:
+        raise ValueError(f"max_turn is {max_turn:g}, less than min_turn, {min_turn:g}")
     if max_size and max_size < min_size:
         raise ValueError(f"max_size is {max_size}, less than min_size, {min_size}; 0 is no limit")
     selection = FaceSelection(
@@ -103,17 +110,19 @@ def choose_faces(
     if people and all(face.track is None for its_faces in faces.faces for face in its_faces):
         raise ValueError(f"tracks is {tracks!r}, and these faces have none: put CodeFormer Track Faces before")
     masks = None if mask is None or is_no_mask(mask, size) else resize_mask(mask, len(faces.faces), size)
+    everywhere = (
+        [_inside(face, masks[i]) for i, its in enumerate(faces.faces) for face in its] if masks is not None else []
+    )
+    judged = _judged([face for its_faces in faces.faces for face in its_faces], everywhere)
     chosen = []
-    for i, its_faces in enumerate(faces.faces):
-        inside = [
-            face
-            for face in its_faces
-            if (masks is None or _inside(face, masks[i]))
-            and (not people or face.track in people)
-            and (max_turn >= 180 or face.pose.turn <= max_turn)
-        ]
-        kept = select_faces(inside, size, selection)
-        kept = kept[::-1] if reverse else kept
+    for its_faces in faces.faces:
+        by_typical = {}
+        for face in its_faces:
+            typical, inside = next(judged)
+            if inside and (not people or face.track in people) and min_turn <= typical.pose.turn <= max_turn:
+                by_typical[id(typical)] = typical, face
+        kept = select_faces([typical for typical, _ in by_typical.values()], size, selection)
+        kept = [by_typical[id(typical)][1] for typical in (kept[::-1] if reverse else kept)]
         kept = [face for n, face in enumerate(kept) if n in wanted] if indices.strip() else kept
         chosen.append(kept[first : first + count if count else None])
     result = replace(faces, faces=chosen)
@@ -121,6 +130,26 @@ def choose_faces(
     if masks is not None and not masks.any():
         report.warn("the mask is black, which keeps no face")
     return result
+
+
+def _judged(faces: Sequence[Face], inside: Sequence[bool]) -> Iterator[tuple[Face, bool]]:
+    """What each face is judged by, and whether it counts as inside the mask (empty: all do).
+
+    That is itself, or, with a track, the medians of its track's faces that were seen, and half of them.
+    """
+    of_track: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        if face.track is not None:
+            of_track.setdefault(face.track, []).append(i)
+    typical: dict[int, tuple[Face, bool]] = {}
+    for track, places in of_track.items():
+        seen = [faces[i] for i in places if faces[i].score] or [faces[i] for i in places]
+        medians = {name: np.median([getattr(face, name) for face in seen], axis=0) for name in ("box", "landmarks")}
+        score = float(np.median([face.score for face in seen]))
+        covered = not inside or 2 * sum(inside[i] for i in places) >= len(places)
+        typical[track] = replace(seen[0], **medians, score=score), covered
+    for i, face in enumerate(faces):
+        yield (face, not inside or inside[i]) if face.track is None else typical[face.track]
 
 
 def _inside(face: Face, mask: np.ndarray) -> bool:

@@ -12,6 +12,7 @@ import comfy.model_management as mm
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ...codeformer_core.detection.detector import COARSE
 from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
 from .remembered import MOST_BYTES, Remembered, content_key
@@ -163,8 +164,9 @@ class LoadedDetector:
     def _search(self, images: Any, config: Any) -> Any:
         if self.patcher is None:
             return self.detector.detect(images, config)
-        needed = int(DETECTING * 2**20 * (config.short_side / 640) ** 2)
-        with _loaded(self.patcher, needed, f"a picture at short_side {config.short_side}", "lower short_side"):
+        side = COARSE if config.short_side == "auto" else config.short_side  # tiles need no more than the whole picture
+        needed = int(DETECTING * 2**20 * (side / COARSE) ** 2)
+        with _loaded(self.patcher, needed, f"a picture at short_side {side}", "lower short_side"):
             return self.detector.detect(images, config)
 
 

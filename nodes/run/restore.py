@@ -9,9 +9,11 @@ from torch import Tensor
 
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
+from ...codeformer_core.film.steady import SteadyFaces
 from ...codeformer_core.pasting.masks import USUAL_PARTS
 from ...codeformer_core.restoration import RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
+from .film import film_restorer
 from .found import FoundFaces
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_image, to_limits, to_pictures
@@ -34,12 +36,15 @@ def restore_batch(
     report: Report,
     *,
     faces: str,
+    tracked: FoundFaces | None = None,
     fidelity: float,
     weights: FidelityPlan | None,
     strength: float,
     **settings: float | str,
 ) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
     """The faces of an IMAGE found, restored, and put back as far as `strength` says; `settings` are `RestoreConfig`'s.
+
+    Faces that are `tracked` are not looked for, and held steady along their tracks.
 
     Gives the restored IMAGE, the MASK of what changed (b, h, w), the faces, how many of these were restored, and, if
     there are `weights`, the first pictures with the weights in force drawn over them.
@@ -49,6 +54,10 @@ def restore_batch(
     selection = FaceSelection(only=faces)  # pyright: ignore[reportArgumentType]
     restorer = model.restorer(detector, selection=selection, **settings)  # pyright: ignore[reportArgumentType]
     plan = fitted(weights, fidelity, model, report)
+    if tracked is not None:
+        check_faces(tracked, image)
+        restorer = film_restorer(model, detector, w=plan, **settings)
+    steady = None if tracked is None else SteadyFaces(restorer)
     count, h, w, _ = image.shape
     upscale = restorer.config.upscale
     if upscale_model is not None and upscale == 1:
@@ -62,11 +71,15 @@ def restore_batch(
         progress.begin(len(pictures))
         aligned = []
         for i, picture in enumerate(progress.each(pictures, 0, FOUND)):
-            seen = [replace(face, image_index=start + i) for face in restorer.detect([picture])[0]]
+            seen = restorer.detect([picture])[0] if tracked is None else tracked.faces[start + i]
+            seen = [replace(face, image_index=start + i) for face in seen]
             aligned.append(restorer.align(picture, seen))
         every = [face for its_faces in aligned for face in its_faces]
         shown = progress.between(FOUND, RESTORED)
-        (better,) = model.restore_at([plan], restorer, every, shown, remember=count <= PORTION)
+        if steady is None:
+            (better,) = model.restore_at([plan], restorer, every, shown, remember=count <= PORTION)
+        else:
+            better = steady.restore(every, progress=shown)
         spoken += said_weights(better) if weights is not None else []
         order = iter(better)
         for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,9 @@ from ...codeformer_core.film.reading import Film
 from ...codeformer_core.film.report import FilmReport
 from ...codeformer_core.film.steady import OFF, SteadyConfig
 from ...codeformer_core.film.tracks import TrackConfig
-from ...codeformer_core.networks.codeformer import CodePrediction
-from ...codeformer_core.restoration import AlignedFace
 from ...codeformer_core.restorer import FaceRestorer
-from .loaded import MOST_FACES, LoadedDetector, LoadedModel, default_detector, default_model
+from .film import film_restorer
+from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .progress import watch_film
 from .report import Report, counted
 from .weights import fitted
@@ -48,18 +47,13 @@ def restore_video(
     A run that was interrupted goes on where it was stopped, if the VIDEO is a whole file and nothing has changed.
     """
     model, detector = model or default_model(report), detector or default_detector()
-    with model.on_device(MOST_FACES) as at_once:
-        pass
-    restorer = FilmRestorer(
+    restorer = film_restorer(
         model,
-        model.restorer(
-            detector,
-            colour_match="auto",
-            w=fitted(weights, fidelity, model, report),
-            selection=FaceSelection(only=faces),  # pyright: ignore[reportArgumentType]
-            upscale=upscale,
-            batch_size=at_once,
-        ),
+        detector,
+        colour_match="auto",
+        w=fitted(weights, fidelity, model, report),
+        selection=FaceSelection(only=faces),  # pyright: ignore[reportArgumentType]
+        upscale=upscale,
     )
     config = FilmConfig(
         crf=None if crf < 0 else crf,
@@ -71,24 +65,6 @@ def restore_video(
         done = restore_film(source, target, restorer, config, progress=watch_film())
     _say(done, report)
     return target
-
-
-class FilmRestorer(FaceRestorer):
-    """Calls the network onto its device for each batch: in between, others may have needed the memory."""
-
-    def __init__(self, model: LoadedModel, restorer: FaceRestorer):
-        super().__init__(restorer.net, restorer.detector, restorer.config, parser=restorer.parser)
-        self.model = model
-
-    def predict(self, faces: Sequence[AlignedFace]) -> CodePrediction:
-        """As the core's."""
-        with self.model.on_device(len(faces)):
-            return super().predict(faces)
-
-    def decode(self, faces: Sequence[AlignedFace], prediction: CodePrediction, w: Any = None) -> list[AlignedFace]:
-        """As the core's."""
-        with self.model.on_device(len(faces)):
-            return super().decode(faces, prediction, w)
 
 
 @contextmanager

@@ -300,7 +300,7 @@ def test_a_parsing_net_limits_the_mask(comfy, label, changed):
         net.get_parameter("out_mask_conv.conv2d.bias")[label] = 1e6
     name = f"sees_{label}.safetensors"
     save_file(net.state_dict(), comfy.base / "elsewhere" / "faces" / name)
-    loader = {"detector_name": "bundled: retinaface_mobile0.25", "score_threshold": 0.8, "short_side": 640}
+    loader = {"detector_name": "bundled: retinaface_mobile0.25", "score_threshold": 0.8, "short_side": 0}
     loader |= {"parser_name": name, "accept_license": False}
     prompt = {"1": LOAD, "2": {"class_type": "CodeFormerLoadDetector", "inputs": loader}}
     prompt |= {"3": restore(["1", 0], detector=["2", 0]), "4": as_image(["3", 1]), "5": save(["4", 0])}

@@ -103,6 +103,50 @@ def test_a_black_mask_keeps_no_face_and_says_so(run, find, face_at):
     assert said.text == "0 of 2 faces kept\nthe mask is black, which keeps no face"
 
 
+def choose(run, found, **changed):
+    find, report = run("find"), run("report").Report()
+    return find.choose_faces(found, changed.pop("mask", None), report, **FULL | {"min_score": 0.0} | changed)
+
+
+@pytest.fixture
+def person(run, find, face_at):
+    """FACES of four frames: track 0 grows and was filled in once, track 1 is small and stays."""
+    found = find(torch.zeros(4, 120, 160, 3) + 0.5, face_at(40, 60, 50), face_at(120, 60, 30))
+    sizes, scores = (38, 44, 46, 48), (0.9, 0.0, 0.9, 0.9)
+    grown = [replace(face_at(40, 60, size), score=score, track=0) for size, score in zip(sizes, scores, strict=True)]
+    small = replace(face_at(120, 60, 30), track=1)
+    return replace(found, faces=[[face, small] for face in grown])
+
+
+def test_a_person_is_kept_in_every_frame_or_in_none(run, person):
+    def tracks(**changed):
+        return [[face.track for face in faces] for faces in choose(run, person, **changed).faces]
+
+    assert tracks(min_score=0.5) == [[0, 1]] * 4  # filled in frames stay
+    assert tracks(min_size=42) == [[0]] * 4  # also where it is a little smaller
+    assert tracks(max_size=42) == [[1]] * 4
+    assert tracks(tracks="1") == [[1]] * 4
+    assert tracks(count=1) == [[0]] * 4
+    mask = torch.zeros(4, 120, 160)
+    mask[:3, :, :80] = 1
+    assert tracks(mask=mask) == [[0]] * 4  # in three of its four frames
+    mask[1:] = 0
+    assert tracks(mask=mask) == [[]] * 4
+
+
+def test_side_faces_and_frontal_ones_are_told_apart(run, find, face_at):
+    front, side = face_at(40, 60, 50), face_at(110, 60, 50)
+    aside = side.landmarks.copy()
+    aside[2, 0] += 2 * side.eye_distance
+    found = find(torch.zeros(1, 120, 160, 3) + 0.5, front)
+    found = replace(found, faces=[[front, replace(side, landmarks=aside)]])
+    (frontal,), (turned,) = choose(run, found, max_turn=40.0).faces, choose(run, found, min_turn=40.0).faces
+    assert [face.centre for face in frontal] == [front.centre]
+    assert [face.centre for face in turned] == [side.centre]
+    with pytest.raises(ValueError, match="less than min_turn"):
+        choose(run, found, min_turn=50.0, max_turn=40.0)
+
+
 def tracked(run, find, face_at, gone=()):
     """Three frames of two people, of whom the second stays away in some: FACES with tracks, and what was said."""
     image = torch.rand(1, 120, 160, 3).repeat(3, 1, 1, 1)
@@ -125,7 +169,7 @@ def test_tracks_fill_gaps_and_select_people(run, find, face_at):
 
     assert chosen() == [[0, 1]] * 3
     assert chosen(tracks="1") == [[1]] * 3
-    assert chosen(tracks="1", min_score=0.5) == [[1], [], [1]]
+    assert chosen(tracks="1", min_score=0.5) == [[1]] * 3
     with pytest.raises(ValueError, match=r"tracks is 'x': give numbers"):
         chosen(tracks="x")
 

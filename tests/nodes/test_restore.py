@@ -1,6 +1,9 @@
 """Batches through the pipeline: what is done, what is said of it, and what is not done twice."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 
@@ -22,6 +25,21 @@ def test_another_picture_is_searched_and_predicted(nodes, image):
     nodes.restore(changed)
     assert nodes.detector.searched == 2
     assert nodes.calls["predict"] == 3
+
+
+def test_faces_with_tracks_are_restored_as_given_and_held_steady(nodes, image, run):
+    frames = image.repeat(20, 1, 1, 1)
+    *_, found, _, _ = nodes.restore(frames)
+    one = [[replace(faces[0], track=0)] for faces in found.faces]
+    searched, predicted = nodes.detector.searched, nodes.calls["predict"]
+    restored, changed, kept, count, _ = nodes.restore(frames, tracked=replace(found, faces=one))
+    assert (nodes.detector.searched, nodes.calls["predict"]) == (searched, predicted + 20)
+    assert count == 20
+    assert [[face.track for face in faces] for faces in kept.faces] == [[0]] * 20
+    assert changed.amax((1, 2)).min() > 0.9
+    np.testing.assert_allclose(restored[19], restored[18], atol=1e-3)  # also over the portions of a batch
+    with pytest.raises(ValueError, match="another"):
+        nodes.restore(1 - frames, tracked=replace(found, faces=one))
 
 
 def test_what_is_remembered_has_a_bound(run):

@@ -294,7 +294,7 @@ def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny
         next(outcomes)
     assert detector.pictures <= 2 + batch.AHEAD + 2  # the batches of those that wait to be written, and the next
     assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
-    outcomes.close()
+    del outcomes
 
 
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):

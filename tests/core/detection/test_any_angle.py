@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import skimage.data
 
-from codeformer_core.detection.any_angle import at_any_angle
+from codeformer_core.detection.any_angle import also_turned, at_any_angle
 from codeformer_core.detection.detector import Candidate, DetectorConfig
 from codeformer_core.detection.faces import Face
+from codeformer_core.detection.landmarks import roll
 from codeformer_core.detection.load import load_detector
 
 DETECTOR = load_detector()
@@ -67,4 +68,48 @@ def test_faces_of_all_sizes_and_at_the_edge_are_looked_at_in_crops_of_few_sizes(
 
     places = [face_at(0, 639, 8), face_at(320, 320, 3000), face_at(-50, 320, 200)]
     at_any_angle(photo, [candidate(face) for face in places], search, 0.8)
-    assert set(seen) == {(96, 96, 3), (128, 128, 3)}
+    assert set(seen) == {(96, 96, 3)}
+
+
+@pytest.mark.parametrize(("certainty", "found"), [(0.9, True), (0.7, False)])
+def test_a_weak_candidate_is_a_face_if_the_search_is_sure_of_it_upright(face_at, certainty, found):
+    rising = np.tile(np.linspace(255, 0, SIDE).astype(np.uint8)[:, None, None], (1, SIDE, 3))
+
+    def search(crops):
+        """A face in the middle of each crop, upside down in the picture; the surer, the less it is turned."""
+        result = []
+        for crop in crops:
+            dy, dx = (gradient.mean() for gradient in np.gradient(crop[..., 0].astype(float)))
+            turn = np.arctan2(-dx, dy)
+            middle = (len(crop) - 1) / 2
+            face = face_at(middle, middle, len(crop) / 2, turn)
+            result.append([candidate(face, score=certainty * np.cos(turn))] if np.cos(turn) > 0.4 else [])
+        return result
+
+    faces = at_any_angle(rising, [candidate(face_at(320, 320, 200), score=0.2)], search, 0.8)
+    assert len(faces) == found
+    for face in faces:
+        assert face.score == pytest.approx(certainty, abs=0.01)
+        assert abs(roll(face.landmarks)) == pytest.approx(180, abs=5)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_small_face_in_a_turned_picture_is_found_where_it_is(photo, upright, quarters):
+    small = np.full((480, 640, 3), 128, np.uint8)
+    small[100:160, 400:460] = cv2.resize(photo, (60, 60), interpolation=cv2.INTER_AREA)
+    (face,) = DETECTOR.detect(small)[0]
+    x, y = np.moveaxis(face.landmarks, -1, 0)
+    width, height = 639, 479
+    wanted = [(x, y), (y, width - x), (width - x, height - y), (height - y, x)][quarters]
+    blank, found = DETECTOR.detect([np.zeros_like(small), np.ascontiguousarray(np.rot90(small, quarters))])
+    assert (blank, [face.image_index for face in found]) == ([], [1])
+    off = np.linalg.norm(found[0].landmarks - np.stack(wanted, axis=-1), axis=1).mean()
+    assert off < 0.15 * face.eye_distance
+    left, top, right, bottom = found[0].box
+    assert left < found[0].landmarks[2, 0] < right
+    assert top < found[0].landmarks[2, 1] < bottom
+
+
+def test_a_picture_with_upright_faces_alone_is_not_searched_again(photo, face_at):
+    faces = [face_at(300, 300, 100), face_at(100, 300, 100, 0.5)]
+    assert also_turned(photo, 0, faces, lambda picture: pytest.fail("searched again")) == faces

@@ -15,7 +15,7 @@ from skimage.data import astronaut
 
 from codeformer_core.detection.detector import Candidate, DetectorConfig, search_size
 from codeformer_core.detection.load import BUNDLED, load_detector
-from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms
+from codeformer_core.detection.retinaface import RetinaFaceDetector, anchors, decode, fuse_batch_norms, spread
 from codeformer_core.facexlib_nets import build_retinaface
 
 UNSCALED = DetectorConfig(score_threshold=0.5, short_side=None)
@@ -66,7 +66,7 @@ def as_rows(faces) -> np.ndarray:
 
 def searched(detector: RetinaFaceDetector, picture: np.ndarray, config: DetectorConfig = UNSCALED) -> list[Candidate]:
     """What one search finds, with the doubles that non-maximum suppression leaves."""
-    return detector._find([picture], [search_size(picture, config.short_side)], config)[0]
+    return detector._find([picture], [search_size(picture.shape[:2], config.short_side)], config)[0]
 
 
 def check_against_facexlib(net, faces, picture: np.ndarray, config: DetectorConfig) -> int:
@@ -210,13 +210,13 @@ def test_other_shapes_are_refused(detector, shape):
     [((640, 900), (640, 900)), ((1080, 1920), (640, 1138)), ((1500, 1000), (960, 640)), ((225, 400), (640, 1138))],
 )
 def test_search_size_has_a_short_side_of_640(shape, expected):
-    assert search_size(np.zeros((*shape, 3), np.uint8), 640) == expected
-    assert search_size(np.zeros((*shape, 3), np.uint8), None) == shape
+    assert search_size(shape, 640) == expected
+    assert search_size(shape, None) == shape
 
 
 @pytest.mark.parametrize("shape", [(300, 8000), (20000, 200), (1, 1)])
 def test_search_size_is_bounded(shape):
-    height, width = search_size(np.zeros((*shape, 3), np.uint8), 640)
+    height, width = search_size(shape, 640)
     assert height * width <= 1.1 * 8 * 640**2
 
 
@@ -268,3 +268,17 @@ def test_importing_detection_imports_neither_facexlib_nor_torchvision():
         "sys.exit(any(m in sys.modules for m in ('facexlib', 'torchvision')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_the_spread_is_how_far_the_landmarks_of_anchors_that_found_the_same_face_lie_apart(face_at):
+    face = face_at(200, 200, 100)
+    shifts = np.array([0, 2, -2, 4, 50, 50, 50], np.float32)  # of landmarks, to the right
+    which, scores = np.array([0, 0, 0, 0, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.6, 0.2, 0.8, 0.9])
+    boxes = np.tile(face.box, (7, 1))
+    boxes[5] += 90  # another face; before it one that is too weak, after it one of another picture
+    landmarks = face.landmarks + shifts[:, None, None] * np.array((1, 0))
+    found = which, boxes, landmarks, scores
+    eyes = np.linalg.norm(face.landmarks[1] - face.landmarks[0])
+    assert spread(0, *found) == pytest.approx((0 + 2 + 2 + 4) / 4 / eyes, rel=0.1)
+    assert spread(5, *found) == spread(6, *found) == np.inf  # too few found them
+    assert spread(4, *found) == np.inf  # too weak itself

@@ -49,10 +49,22 @@ def test_a_change_is_followed_at_once(identity_net, rng):
     after = before.copy()
     after[70:110, 30:90] = 0.7  # a mouth opens
     faces = film(restorer, rng, [before] * 6 + [after] * 4, noise=0.02)
-    steady = stack(SteadyFaces(restorer).restore(faces))
+    steady = stack(SteadyFaces(restorer, SteadyConfig(crop_memory=0.75)).restore(faces))  # a long memory
     mouth = steady[:, 78:102, 40:80].mean((1, 2, 3))
     np.testing.assert_allclose(mouth, [0.4] * 6 + [0.7] * 4, atol=0.02)
     assert steady[9][:50].std() < 0.7 * faces[9].crop[:50].std()  # where nothing moved the past still counts
+
+
+def test_codes_that_really_change_are_followed(restorer, rng):
+    before, after = scene(rng), scene(rng)
+    faces = film(restorer, rng, [before] * 6 + [after] * 4, noise=0.01)
+    alone, steady = restorer.restore(faces), SteadyFaces(restorer).restore(faces)
+    held = steady[5].codes  # just before the change
+    changed = held != alone[9].codes
+    assert changed.mean() > 0.2
+    for t in (7, 8, 9):  # from the second frame on, no more old codes are left than noise alone brings back
+        left, by_chance = ((face.codes == held)[changed].mean() for face in (steady[t], alone[t]))
+        assert left <= by_chance + 0.05
 
 
 def test_tracks_do_not_mix_and_untracked_faces_are_as_alone(restorer, rng):

@@ -264,7 +264,7 @@ def test_a_larger_detector_is_loaded_below_in_the_same_colours():
     ui, lost = migrated(CASES["larger detector"])
     assert lost == []
     loader = next(item for item in ui["nodes"] if item["type"] == "CodeFormerLoadDetector")
-    assert loader["widgets_values"] == [RESNET, 0.8, 640, "none", False]
+    assert loader["widgets_values"] == [RESNET, 0.8, 0, "none", False]
     assert (loader["id"], loader["pos"], loader["color"]) == (10, [400, 418], "#232")
     assert found(ui, "CodeFormerRestoreFaces")["detector"] == ["10", 0]
     assert (ui["last_node_id"], ui["last_link_id"]) == (10, 14)
