@@ -89,7 +89,9 @@ def file_of(video: Input.Video) -> Iterator[Path]:
 
 
 def _is_part(video: Any, source: Any) -> bool:
-    """Whether a VIDEO is to be shorter than its file; ComfyUI cannot cut videos in old versions."""
+    """Whether a VIDEO is to be shorter than its file: new versions of ComfyUI tell, old ones cannot cut videos."""
+    if hasattr(video, "get_active_trim_window"):
+        return any(video.get_active_trim_window())
     return hasattr(video, "as_trimmed") and video.get_duration() != InputImpl.VideoFromFile(source).get_duration()
 
 

@@ -519,12 +519,14 @@ def test_one_person_of_a_video_is_selected_by_track(comfy, workflow):
     prompt["crops"] = save([by_class["CodeFormerCropFaces"], 0])
     one = comfy.run(prompt)["crops"]
     assert len(one) == 24  # in each frame
-    assert max(np.abs(a.astype(int) - b).mean() for a, b in pairwise(one)) < 12  # the same person
+    middles = [crop[14:52, 16:48].astype(int) for crop in one]
+    assert max(np.abs(a - b).mean() for a, b in pairwise(middles)) < 20  # of one person; others are 30 apart
     del select["tracks"], select["max_turn"]  # a workflow that is older than these
     assert len(comfy.run(prompt)["crops"]) == 40
+    del prompt["crops"]  # ComfyUI saves no pictures that there aren't
     select["max_turn"] = 0.0
-    assert len(comfy.run(prompt)["crops"]) == 0
-    del select["max_turn"]
+    outputs = comfy.wait(comfy.queue(prompt))
+    assert outputs[by_class["CodeFormerSelectFaces"]]["text"][0] == "0 of 40 faces kept"
     select |= {"tracks": "1", "faces": [by_class["CodeFormerDetectFaces"], 0]}
     with pytest.raises(comfy.Failed, match="tracks is '1', and these faces have none"):
         comfy.wait(comfy.queue(prompt))
