@@ -17,6 +17,7 @@ import torch
 from codeformer_core import load_detector
 from codeformer_core.detection.detector import Detector, DetectorConfig
 from codeformer_core.detection.faces import Face
+from codeformer_core.pictures.files import read_picture
 
 from .measure import machine, median_ratio, print_seconds, take_turns
 
@@ -44,7 +45,7 @@ TEXTURES = (
 
 
 def read(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return read_picture(path).rgb
 
 
 def filling(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

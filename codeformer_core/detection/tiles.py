@@ -71,7 +71,8 @@ def _in_tiles(picture: np.ndarray, scale: float, search: Search) -> list[Candida
 def _looks(picture: np.ndarray, hints: Sequence[Candidate], search: Search, score: float) -> list[Candidate]:
     """The faces that are found where there are hints, enlarged."""
     height, width = picture.shape[:2]
-    places, parts, sizes = [], [], []
+    places: list[tuple[slice, slice]] = []
+    parts, sizes = [], []
     for hint in hints:
         side = AROUND * max(hint.width, hint.height, 1.0)
         x, y = hint.centre
