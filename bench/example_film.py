@@ -14,8 +14,8 @@ from codeformer_core.film.pyav import pyav
 ASSETS = Path(__file__).parents[1] / "workflows" / "assets"
 FRAMES, RATE = 36, 15
 SIDE = 320  # px
-SMALLER, BLUR, NOISE = 2.5, 0.7, 6.0  # times; px on the small frame; of 255, likewise
-SEED = 5  # of noise in which the bundled detector sees no second face
+SMALLER, BLUR, NOISE = 2.5, 0.7, 5.0  # times; px on the small frame; of 255, likewise
+SEED = 3
 CRF = "25"
 
 
