@@ -101,7 +101,7 @@ class FaceRestorer:
         aligned = []
         for face in faces:
             try:
-                affine = estimate_affine(face.landmarks, size)
+                affine = estimate_affine(face.landmarks, size, robust=face.track is None)
             except ValueError as error:
                 logger.warning("a face at %s is left as it is: %s", face.box.round().tolist(), error)
                 continue

@@ -27,13 +27,13 @@ BLUR = 1 / 40  # of the crop's side: standard deviation of the Gaussian under wh
 class SteadyConfig:
     """How far faces are held steady; the memories are what a still face keeps of the past in each frame."""
 
-    crop_memory: float = 0.25  # of the aligned crop, and so of its colours and of what CFT sees; 0: none
-    code_memory: float = 0.6  # of the codes' log probabilities; 0: none
+    face_memory: float = 0.3  # of the restored face, and so of its colours; 0: none
+    code_memory: float = 0.3  # of the codes' log probabilities; 0: none
     margin: float = 0.5  # by how much (log probability) another code must be likelier than the one in force; 0: none
     motion: float = 0.03  # of white = 1: change of a place, beyond noise, at which it is mostly followed at once
 
     def __post_init__(self):
-        for name in ("crop_memory", "code_memory"):
+        for name in ("face_memory", "code_memory"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is a share, 0 to less than 1, got {getattr(self, name)}")
         if not self.margin >= 0:
@@ -42,7 +42,7 @@ class SteadyConfig:
             raise ValueError(f"motion is a difference of tones, more than 0, got {self.motion}")
 
 
-OFF = SteadyConfig(crop_memory=0.0, code_memory=0.0, margin=0.0)
+OFF = SteadyConfig(face_memory=0.0, code_memory=0.0, margin=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,17 +50,18 @@ class _Past:
     """What is remembered of a track."""
 
     frame: int
-    crop: np.ndarray  # (s, s, 3) float32, as it was shown to the network
+    crop: np.ndarray  # (s, s, 3) float32
     logits: np.ndarray  # (n, K) float32: log probabilities of the codes, averaged
     codes: np.ndarray  # (n,) int64
+    restored: np.ndarray  # (s, s, 3) float32, as it was given
 
 
 class SteadyFaces:
     """Restores the faces of a film in order of frames, each track held steady.
 
-    The input is averaged over time where the aligned face stands still, so the network sees less noise; where it
-    changes beyond its noise (an expression, a turn of the head, other light), it is followed at once. A code gives way
-    only to one that is likelier by a margin. Faces without a track are restored as they are.
+    Where the aligned face stands still, codes and what is drawn of them are averaged over time; where it changes beyond
+    its noise (an expression, a turn of the head, other light), it is followed at once. A code gives way only to one
+    that is likelier by a margin. Faces without a track are restored as they are.
     """
 
     def __init__(self, restorer: FaceRestorer, config: SteadyConfig | None = None):
@@ -127,43 +128,49 @@ class SteadyFaces:
         """A batch restored, and the tracks after it."""
         if self.config == OFF:
             return self.restorer.decode(faces, self.restorer.predict(faces)), self._tracks
-        crops: dict[int, tuple[int, np.ndarray]] = {
-            track: (past.frame, past.crop) for track, past in self._tracks.items()
-        }
-        shown, kept = [], []
-        for face in faces:
-            crop, keep = self._steady_crop(face, crops)
-            shown.append(replace(face, crop=crop))
-            kept.append(keep)
-        prediction = self.restorer.predict(shown)
-        prediction, tracks = self._steady_codes(shown, prediction, kept)
-        restored = self.restorer.decode(shown, prediction)
-        return [replace(face, crop=own.crop) for face, own in zip(restored, faces, strict=True)], tracks
+        crops = {track: (past.frame, past.crop) for track, past in self._tracks.items()}
+        kept = [self._still(face, crops) for face in faces]
+        prediction, logits = self._steady_codes(faces, self.restorer.predict(faces), kept)
+        restored = self.restorer.decode(faces, prediction)
+        tracks = dict(self._tracks)
+        result = []
+        for n, (face, still) in enumerate(zip(restored, kept, strict=True)):
+            track = face.face.track
+            if track is not None:
+                assert face.restored is not None
+                image = face.restored
+                if still is not None:
+                    image = image + self.config.face_memory * still[..., None] * (tracks[track].restored - image)
+                face = replace(face, restored=image)
+                tracks[track] = _Past(
+                    frame=face.face.image_index,
+                    crop=face.crop,
+                    logits=logits[n].numpy().copy(),
+                    codes=prediction.codes[n].cpu().numpy(),
+                    restored=image,
+                )
+            result.append(face)
+        newest = max((past.frame for past in tracks.values()), default=0)
+        return result, {track: past for track, past in tracks.items() if newest - past.frame <= LOST}
 
-    def _steady_crop(
-        self, face: AlignedFace, crops: dict[int, tuple[int, np.ndarray]]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The crop with what its track remembers, and (s, s) how far each place stands still; None at a beginning."""
+    def _still(self, face: AlignedFace, crops: dict[int, tuple[int, np.ndarray]]) -> np.ndarray | None:
+        """(s, s) how far each place stands still since the track's last frame, of `crops`; None at a beginning."""
         track, frame = face.face.track, face.face.image_index
         if track is None:
-            return face.crop, None
+            return None
         last, past = crops.get(track, (frame, None))
         if past is not None and frame <= last:
             raise ValueError(f"track {track} was restored up to frame {last} already, got frame {frame}")
+        crops[track] = frame, face.crop
         if past is None or frame - last > LOST or past.shape != face.crop.shape:
-            crops[track] = frame, face.crop
-            return face.crop, None
-        still = stillness(past, face.crop, self.config.motion)
-        keep = self.config.crop_memory * still[..., None]
-        crop = face.crop + keep * (past - face.crop)
-        crops[track] = frame, crop
-        return crop, still
+            return None
+        return stillness(past, face.crop, self.config.motion)
 
     def _steady_codes(
         self, faces: Sequence[AlignedFace], prediction: CodePrediction, kept: Sequence[np.ndarray | None]
-    ) -> tuple[CodePrediction, dict[int, _Past]]:
-        """The prediction with codes that only change for likelier ones, and the tracks after it."""
-        tracks = dict(self._tracks)
+    ) -> tuple[CodePrediction, Tensor]:
+        """The prediction with codes that only change for likelier ones, and the averaged log probabilities."""
+        tracks = {track: (past.logits, past.codes) for track, past in self._tracks.items()}
         logits: Tensor = prediction.logits.float().log_softmax(-1).cpu()
         codes = prediction.codes.cpu().clone()
         side = math.isqrt(logits.shape[1])
@@ -174,26 +181,22 @@ class SteadyFaces:
             past = tracks.get(track)
             if past is not None and still is not None:
                 share = torch.from_numpy(cv2.resize(still, (side, side), interpolation=cv2.INTER_AREA).reshape(-1))
-                before = torch.from_numpy(past.logits)
+                before = torch.from_numpy(past[0])
                 logits[n] += self.config.code_memory * share[:, None] * (before - logits[n])
                 codes[n] = logits[n].argmax(-1)
-                held = torch.from_numpy(past.codes)[:, None]
+                held = torch.from_numpy(past[1])[:, None]
                 gain = logits[n].amax(-1) - logits[n].gather(-1, held)[:, 0]
                 codes[n] = torch.where(gain > self.config.margin * share, codes[n], held[:, 0])
-            tracks[track] = _Past(
-                frame=face.face.image_index, crop=face.crop, logits=logits[n].numpy().copy(), codes=codes[n].numpy()
-            )
-        newest = max((past.frame for past in tracks.values()), default=0)
-        tracks = {track: past for track, past in tracks.items() if newest - past.frame <= LOST}
+            tracks[track] = logits[n].numpy(), codes[n].numpy()
         device = prediction.codes.device
-        return replace(prediction, logits=logits.to(device), codes=codes.to(device)), tracks
+        return replace(prediction, logits=logits.to(device), codes=codes.to(device)), logits
 
     def state(self) -> dict[str, np.ndarray]:
         """What is remembered, for `load_state`: names and arrays, as `numpy.savez` takes them."""
         arrays = {}
         for track, past in self._tracks.items():
             arrays[f"{track}/frame"] = np.array(past.frame)
-            for name in ("crop", "logits", "codes"):
+            for name in ("crop", "logits", "codes", "restored"):
                 arrays[f"{track}/{name}"] = getattr(past, name)
             left, contrary = self._doubts.get(track, ("", 0))
             arrays |= {f"{track}/left": np.array(left), f"{track}/contrary": np.array(contrary)}
@@ -209,6 +212,7 @@ class SteadyFaces:
                     crop=np.asarray(state[f"{track}/crop"], np.float32),
                     logits=np.asarray(state[f"{track}/logits"], np.float32),
                     codes=np.asarray(state[f"{track}/codes"], np.int64),
+                    restored=np.asarray(state[f"{track}/restored"], np.float32),
                 )
                 for track in tracks
             }

@@ -28,18 +28,32 @@ def template(size: int) -> np.ndarray:
     return (TEMPLATE_512 + 0.5) * (size / 512) - 0.5
 
 
-def estimate_affine(landmarks: np.ndarray, size: int) -> np.ndarray:
+def estimate_affine(landmarks: np.ndarray, size: int, *, robust: bool = True) -> np.ndarray:
     """The similarity transform (2, 3), picture to crop, that takes landmarks (5, 2) to the template (LMEDS).
 
-    Raises ValueError if the landmarks do not span a face (all on one spot, or not finite).
+    A robust one goes by those landmarks that agree best, and so jumps from frame to frame of a film as others come to
+    agree better; the other, by least squares over all five, moves only as far as they do. Raises ValueError if the
+    landmarks do not span a face (all on one spot, or not finite).
     """
     points = np.asarray(landmarks, np.float64)
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise ValueError(f"a face is aligned by five finite landmarks (5, 2), got {points.tolist()}")
-    affine, _ = cv2.estimateAffinePartial2D(points, template(size), method=cv2.LMEDS)
+    if robust:
+        affine, _ = cv2.estimateAffinePartial2D(points, template(size), method=cv2.LMEDS)
+    else:
+        affine = _least_squares(points, template(size))
     if affine is None or not np.isfinite(affine).all() or affine_scale(affine) < 1e-4:
         raise ValueError(f"the landmarks {points.round(1).tolist()} do not span a face")
     return affine
+
+
+def _least_squares(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The similarity transform (2, 3) that takes points (n, 2) nearest to the wanted ones."""
+    x, y = points.T
+    ones, zeros = np.ones_like(x), np.zeros_like(x)
+    rows = np.stack([np.stack([x, -y, ones, zeros], -1), np.stack([y, x, zeros, ones], -1)], 1).reshape(-1, 4)
+    a, b, right, down = np.linalg.lstsq(rows, wanted.reshape(-1), rcond=None)[0]
+    return np.array([[a, -b, right], [b, a, down]])
 
 
 def affine_scale(affine: np.ndarray) -> float:

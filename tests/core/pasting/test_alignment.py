@@ -228,3 +228,19 @@ def test_beyond_the_picture_a_face_goes_on_with_the_edge():
     assert np.percentile(error, 95) < 0.1  # at the crop's own border the edge's place may lie outside the crop
     whole = similarity(30, 30, 40)
     assert extend_picture(crop, whole, (60, 60)) is crop
+
+
+def test_by_least_squares_an_affine_moves_no_further_than_the_landmarks(rng):
+    landmarks = template(256) * 0.7 + 40
+    exact = estimate_affine(landmarks, 256)
+    np.testing.assert_allclose(estimate_affine(landmarks, 256, robust=False), exact, atol=1e-4)
+    landmarks = landmarks + rng.normal(0, 3, (5, 2))  # a face that is not the template
+    corners = np.array([[[0, 0], [255, 0], [0, 255], [255, 255]]], float)
+
+    def places(robust: bool) -> np.ndarray:
+        """Where the crop's corners lie, as the landmarks move by 0.1 px."""
+        moved = [landmarks + rng.normal(0, 0.1, (5, 2)) for _ in range(40)]
+        affines = [estimate_affine(points, 256, robust=robust) for points in moved]
+        return np.stack([cv2.transform(corners, cv2.invertAffineTransform(affine)) for affine in affines])
+
+    assert np.ptp(places(robust=False), axis=0).max() < 1.5 < np.ptp(places(robust=True), axis=0).max()
