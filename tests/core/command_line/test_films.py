@@ -176,11 +176,17 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, tiny_net, tiny_config):
     command = [sys.executable, "-m", "codeformer_core", "restore", str(source), "-o", str(out), "--model", str(model)]
     command += ["--detect-size", "64"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    found = out / ".a.mp4.job" / "found"
+    slowly = (
+        "import sys, time; from codeformer_core.command_line.cli import main\n"
+        "from codeformer_core.detection.retinaface import RetinaFaceDetector as Detector; detect = Detector.detect\n"
+        "Detector.detect = lambda *given: (time.sleep(0.3), detect(*given))[1]\n"
+        f"sys.exit(main({command[3:]!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", slowly], stderr=subprocess.PIPE, text=True, env=environment)
     end = time.monotonic() + 120
-    while not (found / "000000.json").is_file() and process.poll() is None and time.monotonic() < end:
+    while not (out / ".a.mp4.job").is_dir() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
+    time.sleep(0.5)  # amid the search, which takes seconds
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
