@@ -6,10 +6,11 @@ that all anchors agree on is believed. Another is looked at in turns of 60 degre
 stands. If that is not as it was found, it is looked at in turns of 30 degrees, and at last upright and larger.
 
 Turned faces that the search is not sure of are seen in the same way, and kept if it is sure of them upright. Small ones
-it may not see at all: a picture with a turned face is searched once more as that one stands, one without faces in all
-quarter turns.
+it may not see at all: a picture with a turned face is searched once more as that one stands, one without faces on
+its head.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -34,6 +35,7 @@ HALFWAY = 45.0  # degrees: a picture with a face turned by more is searched once
 SURE, AGREED, LIKE_A_FACE = 0.95, 0.1, 0.1  # least score, most spread and most misfit of a face that is believed
 PROMISING = 0.6  # least score of a weak candidate at a glance for further looks, beside surer faces
 STAYS = 0.35  # eye distances: landmarks nearer to each other than this agree
+SAME_PLACE = 0.3  # of the smaller face: found faces whose middles are nearer to each other are one
 FOLLOWS = 0.5  # eye distances: landmarks found upright that are further off are of something else
 
 
@@ -82,8 +84,18 @@ def also_turned(
         found = detect(np.ascontiguousarray(np.rot90(picture, quarters)))
         if found:
             back = _from_quarter_turns(quarters, *picture.shape[:2])
-            return without_doubles([*faces, *(_moved(face, back, index) for face in found)])
+            return _each_once([*faces, *(_moved(face, back, index) for face in found)])
     return faces
+
+
+def _each_once(faces: list[Face]) -> list[Face]:
+    """The surest at each place: two searches may draw one face at angles that disagree, which landmarks cannot tell."""
+    kept: list[Face] = []
+    for face in without_doubles(faces):
+        reach = [SAME_PLACE * min(face.size, other.size) for other in kept]
+        if all(math.dist(face.centre, other.centre) > far for other, far in zip(kept, reach, strict=True)):
+            kept.append(face)
+    return kept
 
 
 def _from_quarter_turns(quarters: int, height: int, width: int) -> np.ndarray:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -113,3 +115,23 @@ def test_a_small_face_in_a_turned_picture_is_found_where_it_is(photo, upright, q
 def test_a_picture_with_upright_faces_alone_is_not_searched_again(photo, face_at):
     faces = [face_at(300, 300, 100), face_at(100, 300, 100, 0.5)]
     assert also_turned(photo, 0, faces, lambda picture: pytest.fail("searched again")) == faces
+
+
+def test_one_face_that_two_searches_draw_at_two_angles_is_found_once(face_at):
+    right = replace(face_at(200, 200, 100), score=0.99)
+    middle = right.landmarks.mean(0)
+    turned = (right.landmarks - middle) @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + middle
+    wrong = replace(right, box=right.box + 10, landmarks=turned, score=0.98)
+    beside = face_at(290, 200, 100)
+    picture = np.zeros((400, 500, 3), np.uint8)
+
+    def as_if_turned(face):
+        """Where `also_turned` will put the face back from the picture on its head."""
+        return replace(
+            face, box=np.array([499, 399, 499, 399]) - face.box[[2, 3, 0, 1]], landmarks=[499, 399] - face.landmarks
+        )
+
+    lying = replace(wrong, landmarks=[2 * middle] - right.landmarks, score=0.5)  # turned by 180 degrees: searched again
+    found = also_turned(picture, 0, [lying], lambda _: [as_if_turned(face) for face in (right, wrong, beside)])
+    assert [face.score for face in found] == [0.99, 0.9]
+    np.testing.assert_allclose(found[0].landmarks, right.landmarks, atol=1e-3)
