@@ -100,6 +100,8 @@ def test_it_opens_says_the_same_as_its_api_form_and_runs(name, page, tmp_path, r
     graph = json.loads((WORKFLOWS / f"{name}.json").read_text())
     assert page.evaluate(OPEN, [graph, name]) == []
     prompt = page.evaluate(PROMPT)
+    for its in prompt.values():
+        its["inputs"].pop("video-preview", None)  # which some web pages add to Load Video, and no server knows
     api = WORKFLOWS / "api" / f"{name}.json"
     if writes:
         api.write_text(json.dumps(prompt, indent=2) + "\n")
