@@ -34,7 +34,7 @@ class VQConfig:
             raise ValueError(f"patch is a power of two, got {self.patch}")
         if self.image_size < 1 or self.image_size % self.downscale:
             raise ValueError(f"image_size must be a multiple of {self.downscale}, got {self.image_size}")
-        if any(self.width * m % 32 for m in self.ch_mult):
+        if any(self.width * m < 1 or self.width * m % 32 for m in self.ch_mult):
             raise ValueError(f"width * ch_mult must be multiples of 32 norm groups, got {self.width} * {self.ch_mult}")
         if not set(self.attn_sizes) <= set(self.sizes):
             raise ValueError(f"attn_sizes must be among the sides {self.sizes}, got {self.attn_sizes}")

@@ -164,6 +164,7 @@ def test_no_channel_is_alone_in_its_group():
         ({"width": 48}, "32 norm groups"),
         ({"attn_sizes": (20,)}, "attn_sizes"),
         ({"ch_mult": ()}, "at least 1"),
+        ({"ch_mult": (1, 0)}, "multiples of 32"),
     ],
 )
 def test_wrong_sizes_are_refused(wrong, match):
