@@ -18,6 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from .detector import COARSE as USUAL
 from .detector import Candidate, DetectorConfig
 from .faces import Face, without_doubles
 from .landmarks import apart, measure, misfit, roll
@@ -70,6 +71,20 @@ def at_any_angle(picture: np.ndarray, found: Sequence[Candidate], search: Search
             if seen is not None and seen.score >= score_threshold and abs(roll(seen.landmarks)) > UPRIGHT:
                 faces.append(replace(_with(face, seen), score=seen.score))
     return without_doubles(faces)
+
+
+def with_turned(
+    pictures: Sequence[np.ndarray],
+    found: Sequence[list[Face]],
+    detect: Callable[[list[np.ndarray], DetectorConfig], list[list[Face]]],
+    config: DetectorConfig,
+) -> list[list[Face]]:
+    """The faces of each picture, with those that a search of the picture, turned, finds (see `also_turned`)."""
+    coarse = replace(config, short_side=USUAL) if config.short_side == "auto" else config  # no tiles again
+    return [
+        also_turned(picture, i, faces, lambda turned: detect([turned], coarse)[0])
+        for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
+    ]
 
 
 def also_turned(

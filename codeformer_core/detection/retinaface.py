@@ -15,8 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..networks.state_dicts import CheckpointError, identify, load_strictly
 from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
-from .any_angle import also_turned, at_any_angle, search_config
-from .detector import COARSE, Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import at_any_angle, search_config, with_turned
+from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 from .landmarks import apart
 from .mobile_retinaface import MobileRetinaFace
@@ -48,13 +48,7 @@ class RetinaFaceDetector:
         config = config or self.config
         pictures = as_pictures(images)
         found = self._detect(pictures, config)
-        if not config.any_angle:
-            return found
-        coarse = replace(config, short_side=COARSE) if config.short_side == "auto" else config
-        return [
-            also_turned(picture, i, faces, lambda p: self._detect([p], coarse)[0])
-            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
-        ]
+        return with_turned(pictures, found, self._detect, config) if config.any_angle else found
 
     def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         sizes = [search_size(picture.shape[:2], config.short_side) for picture in pictures]

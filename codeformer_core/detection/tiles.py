@@ -16,9 +16,7 @@ import numpy as np
 from .detector import Candidate, search_size
 
 FINER = 2.0  # times the coarse scale: a search that is less fine than this finds little more
-FINE_PIXELS = (
-    12e6  # of the picture at the fine scale, at most: the tiles, with their overlaps, have up to 1.5 times that
-)
+FINE_PIXELS = 12e6  # of the picture at the fine scale, at most; its tiles, which overlap, have up to 1.6 times that
 TILE, OVERLAP = 832, 144  # px of the fine search; a tile has about the pixels of the coarse search of a film frame
 SMALL = 96  # px of the fine search: larger faces are left to the coarse one
 CUT = 4  # px of the fine search: a box that comes nearer to its tile's edge is taken as cut

@@ -1,15 +1,14 @@
 """YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..pictures.arrays import from_float, to_float
-from .any_angle import WEAK, also_turned, at_any_angle, search_config
-from .detector import COARSE, Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
+from .any_angle import WEAK, at_any_angle, search_config, with_turned
+from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
 from .faces import Face, without_doubles
 from .tiles import with_small_faces
 
@@ -38,13 +37,7 @@ class YuNetDetector:
         config = config or self.config
         pictures = as_pictures(images)
         found = self._detect(pictures, config)
-        if not config.any_angle:
-            return found
-        coarse = replace(config, short_side=COARSE) if config.short_side == "auto" else config
-        return [
-            also_turned(picture, i, faces, lambda p: self._detect([p], coarse)[0])
-            for i, (picture, faces) in enumerate(zip(pictures, found, strict=True))
-        ]
+        return with_turned(pictures, found, self._detect, config) if config.any_angle else found
 
     def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         self.net.setNMSThreshold(config.nms_threshold)

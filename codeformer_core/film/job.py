@@ -222,7 +222,7 @@ class FilmJob:
             batch: list[tuple[FilmFrame, list[AlignedFace]]] = []
             for frame, faces in frames:
                 aligned = self.restorer.align(frame.picture, faces)
-                batch.append((frame, [replace(face, number=face.face.track or 0) for face in aligned]))
+                batch.append((frame, aligned))
                 faces_at_hand = sum(len(aligned) for _, aligned in batch)
                 if faces_at_hand >= self.restorer.config.batch_size or _is_full([frame for frame, _ in batch]):
                     break
