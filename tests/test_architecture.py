@@ -20,6 +20,7 @@ ROOMS = {
         "command_line": {
             *(
                 "film",
+                "crowd",
                 "restorer",
                 "restoration",
                 "models",
@@ -34,6 +35,7 @@ ROOMS = {
             "whole_files",
         },
         "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
+        "crowd": {"restorer", "restoration", "detection", "pasting"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
         "restoration": {"fidelity", "detection", "pasting", "networks"},
