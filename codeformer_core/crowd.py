@@ -23,11 +23,13 @@ def restore_crowd(
     limit: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
     look: Callable[[int, AlignedFace], None] | None = None,
+    changed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[AlignedFace]]:
     """The picture and the faces that `FaceRestorer` makes of a picture (h, w, 3); the faces are `without_pixels`.
 
     `w` stands for the config's. `look(i, face)` sees the i-th face of the result while it is whole, in any order.
-    The other arguments are as in `FaceRestorer`.
+    `changed`, zeros (h * upscale, w * upscale) float32, takes up what `FaceRestorer.changed` gives. The other arguments
+    are as in `FaceRestorer`.
     """
     placed = restorer.alignable(faces)
     results: dict[int, AlignedFace] = {}
@@ -60,7 +62,7 @@ def restore_crowd(
 
     places = [Place(affine, restorer.face_size) for _, affine in placed]
     upscale = restorer.config.upscale
-    restored = paste_in_turn(image, places, bring, upscale=upscale, background=background, limit=limit)
+    restored = paste_in_turn(image, places, bring, upscale=upscale, background=background, limit=limit, changed=changed)
     for _ in bring([i for i in range(len(placed)) if i not in results]):  # those outside the picture
         pass
     return restored, [results[i] for i in range(len(placed))]

@@ -154,11 +154,13 @@ def paste_in_turn(
     background: np.ndarray | None = None,
     limit: np.ndarray | None = None,
     tick: Callable[[], None] | None = None,
+    changed: np.ndarray | None = None,
 ) -> np.ndarray:
     """What `paste_faces` gives, of patches that are made when their rows come up and forgotten after them.
 
     `bring` is called with the indices of the next faces, once each, and gives their patches in this order; None for a
-    face that is left as it is. Faces outside the picture are never asked for.
+    face that is left as it is. Faces outside the picture are never asked for. `changed`, zeros (h, w) float32 of the
+    output's size, takes up what `pasted_mask` gives.
     """
     image = check_picture(image)
     height, width = (n * upscale for n in image.shape[:2])
@@ -190,12 +192,16 @@ def paste_in_turn(
             here = [placed for face in met if (placed := ready[face.number]) is not None]
             if not here:
                 continue
-            change = _change(base, here, strip)
+            change, reach = _change(base, here, strip)
             if limit is not None:
-                change *= to_float(limit[rows, columns])[..., None]
+                limited = to_float(limit[rows, columns])
+                change, reach = change * limited[..., None], reach * limited
+            if changed is not None:
+                changed[rows, columns] += reach
             before = to_float(base[rows, columns])
             blended = np.clip(before + change, np.minimum(before, 0), np.maximum(before, 1))
-            out[rows, columns] = from_float(blended, base.dtype)
+            # Where it does not reach, another group may have been pasted: only the faces' own regions are apart.
+            np.copyto(out[rows, columns], from_float(blended, base.dtype), where=reach[..., None] > 0)
     return out
 
 
@@ -241,8 +247,11 @@ def _groups(faces: list[_Region]) -> list[list[_Region]]:
     return groups
 
 
-def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> np.ndarray:
-    """What faces change in a strip (h, w, 3) of the picture; where they overlap, the nearer to its centre prevails."""
+def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> tuple[np.ndarray, np.ndarray]:
+    """What faces change in a strip (h, w, 3) of the picture, and how far they reach (h, w).
+
+    Where they overlap, the nearer to its centre prevails.
+    """
     left, top, right, bottom = strip
     change = np.zeros((bottom - top, right - left, 3), np.float32)
     total = np.full(change.shape[:2], 1e-12, np.float32)
@@ -263,7 +272,7 @@ def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> np.ndarray
         total[here] += claim
         reach[here] = np.maximum(reach[here], mask)
     change *= (reach / total)[..., None]
-    return change
+    return change, reach
 
 
 def _closeness(size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,16 @@ from codeformer_core.command_line.reports import face_report
 from codeformer_core.crowd import restore_crowd
 from codeformer_core.detection.faces import Face
 from codeformer_core.fidelity.plan import FidelityPlan
+from codeformer_core.pasting import paste
 from codeformer_core.restoration import RestoreConfig
 from codeformer_core.restorer import FaceRestorer
 
-HEIGHT, WIDTH = 1600, 900  # so that it is pasted in strips
+HEIGHT, WIDTH = 500, 300
+
+
+@pytest.fixture(autouse=True)
+def small_strips(monkeypatch):
+    monkeypatch.setattr(paste, "STRIP_PIXELS", 2**14)
 
 
 @pytest.fixture
@@ -24,13 +31,13 @@ def picture(rng) -> np.ndarray:
 @pytest.fixture
 def crowd(face_at, rng) -> list[Face]:
     """Faces of all sizes that overlap each other and the picture's edge."""
-    places = rng.uniform((0, 0, 60), (WIDTH, HEIGHT, 300), (40, 3))
+    places = rng.uniform((0, 0, 30), (WIDTH, HEIGHT, 200), (40, 3))
     return [face_at(x, y, side, angle) for (x, y, side), angle in zip(places, rng.uniform(-1, 1, 40), strict=True)]
 
 
 @pytest.mark.parametrize("settings", [{}, {"upscale": 2}, {"w": 0.3, "occlusion": True, "batch_size": 3}])
 def test_it_gives_what_the_restorer_gives(picture, crowd, tiny_net, settings):
-    restorer = FaceRestorer(tiny_net, config=RestoreConfig(**settings))
+    restorer: Any = FaceRestorer(tiny_net, config=RestoreConfig(**settings))
     (whole,) = restorer([picture], faces=[crowd])
     image, faces = restore_crowd(restorer, picture, crowd)
     assert np.abs(image.astype(int) - whole.image).max() <= 1  # batches of other faces round differently
@@ -39,10 +46,12 @@ def test_it_gives_what_the_restorer_gives(picture, crowd, tiny_net, settings):
 
 
 def test_background_limit_and_weights_hold(picture, crowd, tiny_net, rng):
-    restorer = FaceRestorer(tiny_net, config=RestoreConfig(w=1.0))
+    restorer: Any = FaceRestorer(tiny_net, config=RestoreConfig(w=1.0))
     background, limit = 255 - picture, rng.integers(0, 2, (HEIGHT, WIDTH), dtype=np.uint8) * 255
     (whole,) = restorer([picture], faces=[crowd], backgrounds=[background], limits=[limit])
-    image, _ = restore_crowd(restorer, picture, crowd, background=background, limit=limit)
+    changed = np.zeros((HEIGHT, WIDTH), np.float32)
+    image, _ = restore_crowd(restorer, picture, crowd, background=background, limit=limit, changed=changed)
+    np.testing.assert_allclose(changed, restorer.changed((HEIGHT, WIDTH), whole.faces, limit), atol=1e-4)
     assert np.abs(image.astype(int) - whole.image).max() <= 1
     np.testing.assert_array_equal(image[limit == 0], background[limit == 0])
     other, _ = restore_crowd(restorer, picture, crowd, w=FidelityPlan(base=0.0), background=background, limit=limit)
@@ -85,11 +94,11 @@ def test_faces_that_cannot_be_aligned_are_left_out(picture, crowd, identity_net,
 
 
 def test_memory_does_not_grow_with_the_faces(rng, face_at, identity_net):
-    picture = rng.integers(0, 255, (4000, 400, 3), dtype=np.uint8)
+    picture = rng.integers(0, 255, (1600, 200, 3), dtype=np.uint8)
     restorer = FaceRestorer(identity_net)
 
     def peak(count: int) -> int:
-        faces = [face_at(200, 3900 * (i + 1) / count, 60) for i in range(count)]
+        faces = [face_at(100, 1500 * (i + 1) / count, 60) for i in range(count)]
         tracemalloc.start()
         try:
             restore_crowd(restorer, picture, faces)
@@ -97,5 +106,5 @@ def test_memory_does_not_grow_with_the_faces(rng, face_at, identity_net):
         finally:
             tracemalloc.stop()
 
-    few, many = peak(100), peak(200)
-    assert many - few < 100 * 100_000  # 60 x 60 pixels of the picture; its crop and result alone take 400,000 bytes
+    few, many = peak(40), peak(80)
+    assert many - few < 40 * 100_000  # 60 x 60 pixels of the picture; its crop and result alone take 400,000 bytes
