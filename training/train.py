@@ -133,83 +133,82 @@ def train_stage(
     first_step, began = step, time.monotonic()
     end = stage_config.steps if stop_at is None else min(stage_config.steps, stop_at)
     progress = tqdm(total=stage_config.steps, initial=step, desc=f"stage {number}", unit="step", disable=not is_main)
-    while step < end:
-        phase_end, faces = faces_at(config, number, step, folders, shares)
-        batches = iter(
-            face_loader(
-                faces,
-                batch_size=stage_config.batch_size,
-                first_step=step,
-                rank=accelerator.process_index,
-                world=accelerator.num_processes,
-                accumulate=accumulate,
-                workers=workers,
-                pin_memory=device.type == "cuda",
-            )
+    faces = stage_faces(config, number, folders, shares)
+    shown_faces = faces if val is None else held_faces(config, number, val)
+    batches = iter(
+        face_loader(
+            faces,
+            batch_size=stage_config.batch_size,
+            first_step=step,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            accumulate=accumulate,
+            workers=workers,
+            pin_memory=device.type == "cuda",
         )
-        while step < min(end, phase_end):
-            factor = learning_rate_factor(stage_config, step)
-            optimizer.param_groups[0]["lr"] = stage_config.lr * factor
-            adversary.optimizer.param_groups[0]["lr"] = adversary.lr * factor
-            optimizer.zero_grad()
-            adversary.optimizer.zero_grad()
-            z: list[Tensor] = []
-            for _ in range(accumulate):
-                batch = to_device(next(batches), device)
-                with accelerator.autocast():
-                    outcome = stage.losses(batch, step)
-                    loss, logs = adversary.backward(accelerator, stage, outcome, batch, step, accumulate)
-                if not math.isfinite(loss):
-                    names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
-                    raise FloatingPointError(
-                        f"the loss is {loss} at step {step} of stage {number}, with {names}; "
-                        f"the last checkpoint is whole: go on from it with a lower lr or --mixed-precision no"
-                    )
-                means.add(outcome.logs | logs)
-                if outcome.accuracy is not None:
-                    means.add_accuracy(outcome.accuracy, batch["level"])
-                if outcome.codes is not None and outcome.z is not None:
-                    usage.add(accelerator.reduce(count_codes(outcome.codes, len(usage.counts))))  # pyright: ignore
-                    z.append(outcome.z)
-            average_gradients(accelerator, trained)
-            norm = nn.utils.clip_grad_norm_(trained, stage_config.clip_norm or math.inf)
-            means.add({"gradient norm": norm})
-            if not norm.isfinite():
-                raise FloatingPointError(f"the gradient is {norm.item()} at step {step} of stage {number}")
-            optimizer.step()
-            adversary.step(accelerator, step)
-            average.update(net, step)
-            step += 1
-            # After the first step too: the random items lie far from what the encoder gives.
-            if stage_config.revive_every and (step == 1 or step % stage_config.revive_every == 0):
-                means.add({"codebook/used": usage.used, "codebook/perplexity": usage.perplexity})
-                if step <= stage_config.revive_until:
-                    items = [n.get_parameter("quantize.embedding.weight") for n in (net, average.net)]
-                    outputs = accelerator.gather(torch.cat(z))
-                    revive(items, usage.counts == 0, outputs, optimizer=optimizer, seed=config.seed, step=step)  # pyright: ignore
-                usage.reset()
+    )
+    while step < end:
+        factor = learning_rate_factor(stage_config, step)
+        optimizer.param_groups[0]["lr"] = stage_config.lr * factor
+        adversary.optimizer.param_groups[0]["lr"] = adversary.lr * factor
+        optimizer.zero_grad()
+        adversary.optimizer.zero_grad()
+        z: list[Tensor] = []
+        for _ in range(accumulate):
+            batch = to_device(next(batches), device)
+            with accelerator.autocast():
+                outcome = stage.losses(batch, step)
+                loss, logs = adversary.backward(accelerator, stage, outcome, batch, step, accumulate)
+            if not math.isfinite(loss):
+                names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
+                raise FloatingPointError(
+                    f"the loss is {loss} at step {step} of stage {number}, with {names}; "
+                    f"the last checkpoint is whole: go on from it with a lower lr or --mixed-precision no"
+                )
+            means.add(outcome.logs | logs)
+            if outcome.accuracy is not None:
+                means.add_accuracy(outcome.accuracy, batch["level"])
+            if outcome.codes is not None and outcome.z is not None:
+                usage.add(accelerator.reduce(count_codes(outcome.codes, len(usage.counts))))  # pyright: ignore
+                z.append(outcome.z)
+        average_gradients(accelerator, trained)
+        norm = nn.utils.clip_grad_norm_(trained, stage_config.clip_norm or math.inf)
+        means.add({"gradient norm": norm})
+        if not norm.isfinite():
+            raise FloatingPointError(f"the gradient is {norm.item()} at step {step} of stage {number}")
+        optimizer.step()
+        adversary.step(accelerator, step)
+        average.update(net, step)
+        step += 1
+        # After the first step too: the random items lie far from what the encoder gives.
+        if stage_config.revive_every and (step == 1 or step % stage_config.revive_every == 0):
+            means.add({"codebook/used": usage.used, "codebook/perplexity": usage.perplexity})
+            if step <= stage_config.revive_until:
+                items = [n.get_parameter("quantize.embedding.weight") for n in (net, average.net)]
+                outputs = accelerator.gather(torch.cat(z))
+                revive(items, usage.counts == 0, outputs, optimizer=optimizer, seed=config.seed, step=step)  # pyright: ignore
+            usage.reset()
 
-            progress.update()
-            if step % stage_config.log_every == 0 or step == end:
-                values = means.take(accelerator)
-                if writer is not None:
-                    for name, value in values.items():
-                        writer.add_scalar(name, value, step)
-                    writer.add_scalar("lr", optimizer.param_groups[0]["lr"], step)
-                shown = {k: f"{v:.3g}" for k, v in values.items() if "/" not in k}
-                rate = (step - first_step) * stage_config.batch_size / (time.monotonic() - began)
-                progress.set_postfix({**shown, "faces/s": f"{rate:.1f}"})
-            if is_main and (step % stage_config.sample_every == 0 or step == end):
-                shown = faces if val is None else held_faces(config, number, step, val)
-                save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown, device, accelerator)
-            if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
-                values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
+        progress.update()
+        if step % stage_config.log_every == 0 or step == end:
+            values = means.take(accelerator)
+            if writer is not None:
                 for name, value in values.items():
                     writer.add_scalar(name, value, step)
-                for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():
-                    logger.info("step %d of stage %d: %s %s", step, number, "met:" if met else "MISSED:", text)
-            if step % stage_config.save_every == 0 or step == end:
-                save()
+                writer.add_scalar("lr", optimizer.param_groups[0]["lr"], step)
+            shown = {k: f"{v:.3g}" for k, v in values.items() if "/" not in k}
+            rate = (step - first_step) * stage_config.batch_size / (time.monotonic() - began)
+            progress.set_postfix({**shown, "faces/s": f"{rate:.1f}"})
+        if is_main and (step % stage_config.sample_every == 0 or step == end):
+            save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown_faces, device)
+        if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
+            values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
+            for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():
+                logger.info("step %d of stage %d: %s %s", step, number, "met:" if met else "MISSED:", text)
+        if step % stage_config.save_every == 0 or step == end:
+            save()
     progress.close()
     if writer is not None:
         writer.close()
@@ -228,41 +227,39 @@ def build_stage(config: TrainConfig, number: int, image_loss: ImageLoss, out: Pa
     return StageThree(config, image_loss, autoencoder, predictor), [file_hash(path) for path in before]
 
 
-def faces_at(
-    config: TrainConfig, number: int, step: int, folders: Sequence[Path], shares: Sequence[float] | None
-) -> tuple[int, FaceFolder]:
-    """The faces of the phase that a step lies in, and where that phase ends."""
+def stage_faces(
+    config: TrainConfig, number: int, folders: Sequence[Path], shares: Sequence[float] | None
+) -> FaceFolder:
+    """The faces of a stage, degraded as it wants them."""
     stage = config.stage(number)
-    phase = next((phase for phase in stage.phases if step < phase.until), None)
-    degradations = phase.degradations if phase else stage.degradations
-    faces = FaceFolder(
+    return FaceFolder(
         folders,
         config.model.vq.image_size,
         seed=config.seed * 10 + number,
-        degradation=degradations if number > 1 or config.no_codebook else None,
+        degradation=stage.degradations_at if number > 1 or config.no_codebook else None,
         augment=stage.augment,
         shares=shares,
         balance=config.balance,
         min_side=config.min_side,
     )
-    return (phase.until if phase else stage.steps), faces
 
 
-def held_faces(config: TrainConfig, number: int, step: int, folder: Path) -> FaceFolder:
-    """The faces of a folder as a step would see them, but as they are and not changed for variety."""
+def held_faces(config: TrainConfig, number: int, folder: Path) -> FaceFolder:
+    """The faces of a folder as a stage would see them, but as they are and not changed for variety."""
     plain = [replace(s, augment=replace(s.augment, flip=0.0, tone=0.0, background=0.0)) for s in config.stages]
     plain_config = replace(config, stages=tuple(plain), balance=False, min_side=1)
-    return faces_at(plain_config, number, min(step, config.stage(number).steps - 1), [folder], None)[1]
+    return stage_faces(plain_config, number, [folder], None)
 
 
 def learning_rate_factor(stage: StageConfig, step: int) -> float:
-    """The share of the learning rate at a step: a linear rise, a constant part, a half cosine at the end."""
+    """The share of the learning rate at a step: a linear rise, a constant part, a half cosine at the end; halvings."""
+    halved = 0.5 ** sum(step >= at for at in stage.halve_at)
     if step < stage.warmup:
-        return (step + 1) / stage.warmup
+        return halved * (step + 1) / stage.warmup
     left = stage.steps - step
     if left >= stage.decay:
-        return 1.0
-    return stage.final_lr + (1 - stage.final_lr) * (1 - math.cos(math.pi * left / stage.decay)) / 2
+        return halved
+    return halved * (stage.final_lr + (1 - stage.final_lr) * (1 - math.cos(math.pi * left / stage.decay)) / 2)
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -275,9 +272,7 @@ def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def save_samples(
-    path: Path, stage: Stage, net: nn.Module, faces: FaceFolder, device: torch.device, accelerator: Accelerator
-) -> None:
+def save_samples(path: Path, stage: Stage, net: nn.Module, faces: FaceFolder, device: torch.device) -> None:
     """Restore the same few faces, spread over the folder, with the averaged weights."""
     places = range(0, len(faces), -(-len(faces) // SAMPLES))
     samples = [faces[SampleKey(0, slot, index)] for slot, index in enumerate(places)]

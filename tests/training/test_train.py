@@ -1,5 +1,6 @@
 """Runs of a few steps on tiny networks: resuming, several processes, what stays fixed, what is refused."""
 
+import json
 import logging
 import os
 import shutil
@@ -27,7 +28,7 @@ from training.curves import read_curves
 from training.export import main as export_main
 from training.export import rewrite, stage_path
 from training.faces.augment import AugmentConfig
-from training.presets import MINI, MINI_256, PRESETS, Gate, StageConfig, TrainConfig
+from training.presets import MINI, MINI_256, PRESETS, Gate, Phase, StageConfig, TrainConfig
 from training.train import main, train_stage
 
 _COMMON = {
@@ -346,6 +347,59 @@ def test_held_faces_are_measured_and_gates_are_said(number, faces, trained, tmp_
     said = [r.message for r in caplog.records if "stage" in r.message and scalar in r.message]
     assert [line.split(": ")[1] for line in said] == ["MISSED", "met"]  # the first needs step 4, the second the end
     assert_same(measured, torch.load(trained / f"stage{number}" / "resume.pt", weights_only=True))  # it changes nothing
+
+
+def third_stage(trained: Path, faces: Path, out: Path, *, adain: bool = True, **changes) -> dict[str, Any]:
+    """Stage III of the tiny network with other options."""
+    for number in (1, 2):
+        shutil.copy(stage_path(trained, number), out)
+    stages = (*TINY.stages[:2], replace(TINY.stage(3), ema_decay=0.0, **changes))
+    return run(replace(TINY, stages=stages, adain=adain), 3, faces, out)
+
+
+@pytest.mark.parametrize("adain", [True, False])
+def test_a_phase_at_w_0_runs_with_an_adversary(adain, faces, trained, tmp_path):
+    state = third_stage(trained, faces, tmp_path, adain=adain, phases=(Phase(until=4, w=0.0),))
+    before = read_state_dict(stage_path(trained, 2))[0]
+    assert not torch.equal(state["net"]["encoder.blocks.0.weight"], before["encoder.blocks.0.weight"])
+    assert not state["net"]["fuse_convs_dict.32.scale.2.weight"].any()  # CFT had no part in it
+
+
+def test_phases_that_end_together_take_turns(faces, trained, tmp_path):
+    phases = (Phase(until=4, code_only=True, turns=3), Phase(until=4, w=1.3))
+    state = third_stage(trained, faces, tmp_path, phases=phases, log_every=1)
+    steps, _ = read_curves(tmp_path / "stage3" / "curves")["psnr"]
+    assert steps == [4]  # the others decode no face
+    assert state["net"]["fuse_convs_dict.32.scale.2.weight"].any()
+    with pytest.raises(ValueError, match="between 0"):
+        load_codeformer(stage_path(tmp_path, 3)).restore(torch.zeros(1, 3, 32, 32), w=1.3)
+
+
+def test_cft_that_is_cut_off_moves_the_encoder_by_its_codes_alone(faces, trained, tmp_path):
+    """Without AdaIN, whose statistics are the encoder's."""
+    moved = {}
+    for name, w_l1 in (("one", 1.0), ("two", 5.0)):
+        (tmp_path / name).mkdir()
+        options = {"w_l1": w_l1, "w_perceptual": 0.0, "w_adversarial": 0.0, "clip_norm": 0.0}
+        moved[name] = third_stage(trained, faces, tmp_path / name, adain=False, detach_cft=True, **options)["net"]
+    one, two = moved.values()
+    assert all(torch.equal(one[name], two[name]) for name in one if not name.startswith("fuse_convs_dict."))
+    assert any(not torch.equal(one[name], two[name]) for name in one if name.startswith("fuse_convs_dict."))
+
+
+def test_options_that_came_later_do_not_hinder_a_run_that_began_before(faces, trained, tmp_path):
+    shutil.copytree(trained / "stage1", tmp_path / "stage1")
+    path = tmp_path / "stage1" / "resume.pt"
+    state = torch.load(path, weights_only=True)
+    config = json.loads(state["config"])
+    for name in ("stage.beta_on", "stage.detach_cft", "stage.w_colour"):
+        del config[name]
+    del config["model"]["vq"]["patch"]
+    torch.save({**state, "config": json.dumps(config)}, path)
+    assert run(TINY, 1, faces, tmp_path)["step"] == 4
+    other = replace(TINY, stages=(replace(TINY.stage(1), beta_on="codebook"), *TINY.stages[1:]))
+    with pytest.raises(CheckpointError, match=r"stage\.beta_on was 'commitment', is 'codebook'"):
+        run(other, 1, faces, tmp_path)
 
 
 def test_small_faces_are_enlarged_where_the_run_lets_them_in(faces, tmp_path):

@@ -5,7 +5,7 @@ Everything random about a sample comes from (seed, step, slot), `slot` being its
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from .augment import AugmentConfig, augment_face, change_colours, polyline_mask
 from .lightness import balance_weights, face_lightness
 
 logger = logging.getLogger(__name__)
+DegradationsAt = Callable[[int], Sequence[DegradationConfig]]
 
 
 class SampleKey(NamedTuple):
@@ -49,9 +50,10 @@ class FaceFolder(Dataset[dict[str, Any]]):
     Pictures that are not square, or smaller than `min_side` (default `size`), are left out. A damaged one is named in
     the log once, and the next good one stands in for it. ValueError if a folder has none left.
 
-    `degradation` is for faces of 512 px and is scaled to `size`; of several, each sample draws one; None gives no `lq`
-    (stage I), unless `augment` changes colours or masks. `shares` says how much of the samples comes from each folder
-    (default: as many as it has pictures); `balance` draws faces of rare skin lightness more often, up to 4 times.
+    `degradation` is for faces of 512 px and is scaled to `size`; of several, each sample draws one; a function tells
+    them by the step; None gives no `lq` (stage I), unless `augment` changes colours or masks. `shares` says how much of
+    the samples comes from each folder (default: as many as it has pictures); `balance` draws faces of rare skin
+    lightness more often, up to 4 times.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         size: int,
         *,
         seed: int,
-        degradation: DegradationConfig | Sequence[DegradationConfig] | None = None,
+        degradation: DegradationConfig | Sequence[DegradationConfig] | DegradationsAt | None = None,
         augment: AugmentConfig | None = None,
         shares: Sequence[float] | None = None,
         balance: bool = False,
@@ -71,8 +73,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
             raise ValueError(f"shares are positive numbers, one for each of the {len(folders)} folders, got {shares}")
         self.size, self.seed = size, seed
         self.augment = augment or AugmentConfig()
-        configs = [degradation] if isinstance(degradation, DegradationConfig) else list(degradation or ())
-        self.degradations = [config.scaled(size) for config in configs]
+        self.degradation = [degradation] if isinstance(degradation, DegradationConfig) else degradation or ()
         found = [find_faces(Path(folder), size if min_side is None else min_side) for folder in folders]
         self.paths = [path for paths in found for path in paths]
         # Shared memory, so that a damaged file is named once and not once by every loader worker.
@@ -95,12 +96,13 @@ class FaceFolder(Dataset[dict[str, Any]]):
         sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": np.float32(0), "which": 0}
         sample["native"] = native
         augment = self.augment
-        if not self.degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
+        degradations = self.degradation(key.step) if callable(self.degradation) else self.degradation
+        if not degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
             return sample
         lq = hq
-        if self.degradations:
-            sample["which"] = int(rng.integers(len(self.degradations)))
-            drawn = sample_degradation(self.degradations[sample["which"]], rng)
+        if degradations:
+            sample["which"] = int(rng.integers(len(degradations)))
+            drawn = sample_degradation(degradations[sample["which"]].scaled(self.size), rng)
             sample["level"] = np.float32(degradation_level(drawn, self.size))  # MPS has no float64
             lq = degrade(hq, drawn)
         sample["lq"] = to_tensor(change_colours(lq, augment, rng))

@@ -11,6 +11,7 @@ from codeformer_core.networks.vqgan import VQAutoEncoder
 from ..draws import draws
 from ..presets import StageConfig, TrainConfig
 from .image_loss import ImageLoss
+from .losses import published_codebook_loss
 from .outcome import Outcome
 
 
@@ -45,9 +46,13 @@ class StageOne:
             with torch.autocast(z.device.type, enabled=False):  # distances to the items need float32
                 z = z.float()
                 quantized = self.net.quantize(z)
+                codebook_loss = quantized.codebook_loss
+                if self.stage.beta_on == "codebook":
+                    entries = self.net.quantize.look_up(quantized.codes)
+                    codebook_loss = published_codebook_loss(z, entries, self.net.quantize.beta)
             skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1)
             restored = self.net.generator(torch.where(skips, z, quantized.z_q))
-            codes, codebook_loss = quantized.codes, quantized.codebook_loss
+            codes = quantized.codes
         restored = restored.float()
         image_loss, logs = self.image_loss(restored, batch, step)
         return Outcome(

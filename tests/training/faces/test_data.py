@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codeformer_core.detection.faces import Face
-from codeformer_core.pictures.degradation import HEAVY, MILD, PAPER, Degradation, degradation_rng
+from codeformer_core.pictures.degradation import HEAVY, MILD, PAPER, Degradation, DegradationConfig, degradation_rng
 from training.faces.augment import AugmentConfig, augment_face, change_colours, jitter, polyline_mask
 from training.faces.data import FaceFolder, SampleKey, degradation_level, to_tensor
 from training.faces.lightness import balance_weights, face_lightness, face_region
@@ -75,6 +75,20 @@ def test_several_degradations_are_all_drawn(folder):
     levels = [[s["level"] for s in samples if s["which"] == which] for which in (0, 1)]
     assert all(levels)
     assert max(levels[0]) < min(levels[1])
+
+
+def test_a_step_may_tell_its_degradations(folder):
+    def at(step: int) -> tuple[DegradationConfig, ...]:
+        return (HEAVY,) if step % 2 else (MILD,)
+
+    faces = FaceFolder(folder, SIZE, seed=0, degradation=at)
+    fixed = {
+        MILD: FaceFolder(folder, SIZE, seed=0, degradation=MILD),
+        HEAVY: FaceFolder(folder, SIZE, seed=0, degradation=HEAVY),
+    }
+    for step in range(3):
+        key = SampleKey(step, 1, 2)
+        assert same(faces[key], fixed[at(step)[0]][key])
 
 
 def test_level_is_where_the_degradation_lies_in_the_papers_ranges():
