@@ -65,6 +65,22 @@ def stage_path(out: Path, number: int) -> Path:
     return out / f"stage{number}.safetensors"
 
 
+def discriminator_path(out: Path) -> Path:
+    """Where stage I leaves its discriminator, once it has begun, for the later stages."""
+    return out / "stage1_discriminator.safetensors"
+
+
+def load_discriminator(net: nn.Module, path: Path) -> None:
+    """Set a discriminator to what stage I has learnt; CheckpointError says how to get it, or what does not fit."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: this stage begins with stage I's discriminator, which is not there; run --stage 1 with this "
+            "--out until its adversary has begun (adversarial_from of the preset)"
+        )
+    with naming(path):
+        load_strictly(net, read_state_dict(path)[0], "discriminator")
+
+
 def load_autoencoder(path: Path, config: TrainConfig) -> VQAutoEncoder:
     """What stage I learnt, for the next stages; CheckpointError says how to get it, or what does not fit."""
     return _load(VQAutoEncoder(config.model.vq), path, 1)

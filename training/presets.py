@@ -61,6 +61,7 @@ class StageConfig:
     adversarial: Literal["hinge", "log"] = "log"  # "log" is Eq. 2
     adversarial_from: int = 0  # the step from which there is a discriminator
     discriminator_lr: float | None = None  # None = `lr`
+    inherit_discriminator: bool = False  # begin with stage I's and not with a random one
 
     unquantized_until: int = 0  # in stage I the share of faces that skip the codebook falls from 1 to 0 at this step
     revive_every: int = 0  # steps after which unused code items are drawn anew from the encoder's outputs; 0 = never
@@ -147,12 +148,15 @@ class TrainConfig:
         return self.stages[number - 1]
 
 
+# Of the adversary the paper gives the weight alone, 0.8. A random discriminator's gradient says nothing, and its
+# adaptive weight makes it large: so it begins after the autoencoder has learnt to rebuild, and goes on into stage III.
+_PAPER_COMMON = {"adaptive_most": 1.0, "inherit_discriminator": True}
 PAPER = TrainConfig(
     name="paper",
     stages=(
-        StageConfig(),
-        StageConfig(steps=200_000),
-        StageConfig(steps=20_000, lr=2e-5),
+        StageConfig(adaptive_most=1.0, adversarial_from=30_001),
+        StageConfig(**_PAPER_COMMON, steps=200_000),
+        StageConfig(**_PAPER_COMMON, steps=20_000, lr=2e-5),
     ),
 )
 
@@ -191,6 +195,7 @@ PUBLISHED = TrainConfig(
             ema_decay=0.997,
             w_adversarial=0.1,
             adversarial_from=5_001,
+            inherit_discriminator=True,
             detach_cft=True,
             phases=(
                 Phase(until=40_000, degradations=(PUBLISHED_SMALL,)),

@@ -19,10 +19,20 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from codeformer_core.weights.checkpoint import save_checkpoint
+
 from .averaging import WeightAverage, average_gradients, cast_convolutions, channels_last
 from .checkpoints import file_hash, load_state, run_json, save_state
 from .curves import Means, save_grid
-from .export import begin_from, export, load_autoencoder, load_predictor, stage_path
+from .export import (
+    begin_from,
+    discriminator_path,
+    export,
+    load_autoencoder,
+    load_discriminator,
+    load_predictor,
+    stage_path,
+)
 from .faces.data import FaceFolder, SampleKey
 from .faces.sampling import face_loader
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
@@ -64,7 +74,8 @@ def train_stage(
     What the stage adds, or the whole network, starts from the checkpoint `begin`; see `training.export.begin_from`.
 
     Leaves in `out`: stage<number>.safetensors with the averaged weights, and stage<number>/ with what resuming needs,
-    TensorBoard's curves and sample grids. ValueError or OSError before the first step if something is missing.
+    TensorBoard's curves and sample grids; stage I also stage1_discriminator.safetensors. ValueError or OSError before
+    the first step if something is missing.
     """
     stage_config, device = config.stage(number), accelerator.device
     folder, is_main = out / f"stage{number}", accelerator.is_main_process
@@ -88,6 +99,9 @@ def train_stage(
     trained = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=stage_config.lr, betas=stage_config.betas)
     adversary = Adversary(config, number, perceptual).to(device)
+    if inherits_discriminator(config, number):
+        load_discriminator(adversary.net, discriminator_path(out))
+        origin = [*origin, file_hash(discriminator_path(out))]
     usage = CodeUsage(config.model.vq.codebook_size, device)
     validation = Validation(val, config.model.vq.image_size, device) if val is not None and is_main else None
 
@@ -123,6 +137,8 @@ def train_stage(
             "usage": usage.counts,
         }
         export(stage_path(out, number), average.net, stage.exported_config, config, number, step)
+        if number == 1 and adversary.active(step - 1):
+            save_checkpoint(discriminator_path(out), adversary.net.state_dict())
         save_state(folder / "resume.pt", state)
 
     accelerator.wait_for_everyone()  # all have looked for an earlier state
@@ -225,6 +241,18 @@ def build_stage(config: TrainConfig, number: int, image_loss: ImageLoss, out: Pa
         return StageTwo(config, image_loss, autoencoder), [file_hash(path) for path in before]
     predictor = load_predictor(before[1], config)
     return StageThree(config, image_loss, autoencoder, predictor), [file_hash(path) for path in before]
+
+
+def judges_faces(config: TrainConfig, number: int) -> bool:
+    """Whether a stage has losses of restored faces; stage II has those of codes alone, unless its decoder is free."""
+    return number != 2 or config.train_decoder
+
+
+def inherits_discriminator(config: TrainConfig, number: int) -> bool:
+    """Whether a stage begins with stage I's discriminator."""
+    stage = config.stage(number)
+    wanted = number > 1 and stage.inherit_discriminator and stage.w_adversarial > 0
+    return wanted and judges_faces(config, number)
 
 
 def stage_faces(

@@ -25,8 +25,8 @@ from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_d
 from training import train
 from training.curves import main as curves_main
 from training.curves import read_curves
+from training.export import discriminator_path, rewrite, stage_path
 from training.export import main as export_main
-from training.export import rewrite, stage_path
 from training.faces.augment import AugmentConfig
 from training.presets import MINI, MINI_256, PRESETS, Gate, Phase, StageConfig, TrainConfig
 from training.train import main, train_stage
@@ -363,6 +363,21 @@ def test_a_phase_at_w_0_runs_with_an_adversary(adain, faces, trained, tmp_path):
     before = read_state_dict(stage_path(trained, 2))[0]
     assert not torch.equal(state["net"]["encoder.blocks.0.weight"], before["encoder.blocks.0.weight"])
     assert not state["net"]["fuse_convs_dict.32.scale.2.weight"].any()  # CFT had no part in it
+
+
+def test_stage_three_begins_with_the_discriminator_of_stage_one(faces, trained, tmp_path):
+    options: dict[str, Any] = {"inherit_discriminator": True, "adversarial_from": 0, "discriminator_lr": 1e-12}
+    with pytest.raises(CheckpointError, match=r"stage1_discriminator\.safetensors: this stage begins with stage I's"):
+        third_stage(trained, faces, tmp_path, **options)
+    shutil.copy(discriminator_path(trained), tmp_path)
+    inherited = third_stage(trained, faces, tmp_path, **options)
+    theirs, _ = read_state_dict(discriminator_path(trained))
+    for name in (name for name in theirs if name.endswith(("weight", "bias"))):
+        torch.testing.assert_close(inherited["adversary"]["net"][name], theirs[name], rtol=0, atol=1e-9)
+    assert third_stage(trained, faces, tmp_path, **options)["step"] == 4  # resumes, with the same origin
+    discriminator_path(tmp_path).write_bytes(stage_path(tmp_path, 1).read_bytes())
+    with pytest.raises(CheckpointError, match="not a whole discriminator"):
+        third_stage(trained, faces, tmp_path, **options)
 
 
 def test_phases_that_end_together_take_turns(faces, trained, tmp_path):

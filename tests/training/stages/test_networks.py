@@ -166,6 +166,9 @@ def test_presets_hold_the_papers_values():
     ]
     assert (first.w_adversarial, first.w_l1, second.w_code, third.w_code) == (0.8, 1.0, 0.5, 0.5)
     assert PAPER.model.vq.beta == 0.25
+    assert first.adversarial_from > 0  # the paper does not say when; a random network is not worth judging
+    assert third.inherit_discriminator
+    assert {s.adaptive_most for s in PAPER.stages} == {1.0}
     assert {"paper", "published", "mini", "nearest", "cnn", "no_codebook", "train_decoder", "codes384"} <= set(PRESETS)
     assert {"codes768", "codes1024", "layers4", "layers9", "layers15", "multi_scale", "colour", "inpaint"} <= set(
         PRESETS
@@ -188,6 +191,7 @@ def test_published_holds_the_published_recipes_values():
     assert (first.beta_on, published.model.vq.beta) == ("codebook", 0.25)
     assert published.perceptual == "lpips"
     assert third.detach_cft
+    assert third.inherit_discriminator
     assert not published.adain
 
 
