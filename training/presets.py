@@ -147,6 +147,10 @@ class TrainConfig:
         """The config of stage 1, 2 or 3."""
         return self.stages[number - 1]
 
+    def judges_faces(self, number: int) -> bool:
+        """Whether a stage has losses of restored faces; stage II has those of codes alone, but with a free decoder."""
+        return number != 2 or self.train_decoder
+
 
 # Of the adversary the paper gives the weight alone, 0.8. A random discriminator's gradient says nothing, and its
 # adaptive weight makes it large: so it begins after the autoencoder has learnt to rebuild, and goes on into stage III.

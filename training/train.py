@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,17 @@ from tqdm import tqdm
 
 from codeformer_core.weights.checkpoint import save_checkpoint
 
-from .averaging import WeightAverage, average_gradients, cast_convolutions, channels_last
+from .averaging import (
+    WeightAverage,
+    cast_convolutions,
+    channels_last,
+    check_same,
+    shared_losses,
+    without_sending,
+)
 from .checkpoints import file_hash, load_state, run_json, save_state
 from .curves import Means, save_grid
+from .estimate import as_table, estimate
 from .export import (
     begin_from,
     discriminator_path,
@@ -34,7 +43,8 @@ from .export import (
     stage_path,
 )
 from .faces.data import FaceFolder, SampleKey
-from .faces.sampling import face_loader
+from .faces.sampling import default_workers, face_loader
+from .precision import use_quick_kernels
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
 from .stages.adversary import Adversary
 from .stages.codebook import CodeUsage, count_codes, revive
@@ -46,6 +56,7 @@ from .stages.stage1 import StageOne
 from .stages.stage2 import StageTwo
 from .stages.stage3 import StageThree
 from .validation import Validation, check_gates
+from .watch import FiniteWatch
 
 logger = logging.getLogger(__name__)
 Stage = StageOne | StageTwo | StageThree
@@ -81,8 +92,12 @@ def train_stage(
     folder, is_main = out / f"stage{number}", accelerator.is_main_process
 
     torch.manual_seed(config.seed * 10 + number)  # the random weights
-    perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
-    crops = channels_last(ShiftTolerantLPIPS("vgg"), device) if stage_config.w_crops else None
+    judges = config.judges_faces(number)
+    perceptual = crops = None
+    if (judges and stage_config.w_perceptual) or config.discriminator == "projected":  # which looks through it too
+        perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
+    if judges and stage_config.w_crops:
+        crops = channels_last(ShiftTolerantLPIPS("vgg"), device)
     if accelerator.mixed_precision == "bf16":  # as autocast would make them at each step
         for fixed in (perceptual, crops):
             cast_convolutions(fixed, torch.bfloat16)
@@ -122,8 +137,11 @@ def train_stage(
     if step >= stage_config.steps:
         logger.info("stage %d is finished (%d steps), see %s", number, step, stage_path(out, number))
         return
+    losses = shared_losses(accelerator, net, stage.losses)
 
     def save() -> None:
+        nets = {"network": net, "average": average.net, "discriminator": adversary.net}
+        check_same(accelerator, nets, step)
         if not is_main:
             return
         state = {
@@ -146,10 +164,15 @@ def train_stage(
         save()  # a full disk is found out before the first step
     means = Means(device)
     writer = SummaryWriter(str(folder / "curves"), purge_step=step) if is_main else None
+    intervals = (
+        *(stage_config.log_every, stage_config.sample_every),
+        *(stage_config.validate_every, stage_config.save_every),
+    )
     first_step, began = step, time.monotonic()
     end = stage_config.steps if stop_at is None else min(stage_config.steps, stop_at)
     progress = tqdm(total=stage_config.steps, initial=step, desc=f"stage {number}", unit="step", disable=not is_main)
     faces = stage_faces(config, number, folders, shares)
+    watch = FiniteWatch(number, faces.paths)
     shown_faces = faces if val is None else held_faces(config, number, val)
     batches = iter(
         face_loader(
@@ -170,28 +193,22 @@ def train_stage(
         optimizer.zero_grad()
         adversary.optimizer.zero_grad()
         z: list[Tensor] = []
-        for _ in range(accumulate):
+        for part in range(accumulate):
             batch = to_device(next(batches), device)
-            with accelerator.autocast():
-                outcome = stage.losses(batch, step)
+            last = part == accumulate - 1
+            with accelerator.autocast(), nullcontext() if last else without_sending(losses):
+                outcome = losses(batch, step)
                 loss, logs = adversary.backward(accelerator, stage, outcome, batch, step, accumulate)
-            if not math.isfinite(loss):
-                names = ", ".join(str(faces.paths[i]) for i in batch["index"].tolist())
-                raise FloatingPointError(
-                    f"the loss is {loss} at step {step} of stage {number}, with {names}; "
-                    f"the last checkpoint is whole: go on from it with a lower lr or --mixed-precision no"
-                )
+            watch.add_loss(loss, step, batch["index"])
             means.add(outcome.logs | logs)
             if outcome.accuracy is not None:
                 means.add_accuracy(outcome.accuracy, batch["level"])
-            if outcome.codes is not None and outcome.z is not None:
+            if stage_config.revive_every and outcome.codes is not None and outcome.z is not None:
                 usage.add(accelerator.reduce(count_codes(outcome.codes, len(usage.counts))))  # pyright: ignore
                 z.append(outcome.z)
-        average_gradients(accelerator, trained)
         norm = nn.utils.clip_grad_norm_(trained, stage_config.clip_norm or math.inf)
         means.add({"gradient norm": norm})
-        if not norm.isfinite():
-            raise FloatingPointError(f"the gradient is {norm.item()} at step {step} of stage {number}")
+        watch.add_gradient(norm, step)
         optimizer.step()
         adversary.step(accelerator, step)
         average.update(net, step)
@@ -206,6 +223,8 @@ def train_stage(
             usage.reset()
 
         progress.update()
+        if step == end or any(step % n == 0 for n in intervals):
+            watch.check()
         if step % stage_config.log_every == 0 or step == end:
             values = means.take(accelerator)
             if writer is not None:
@@ -243,16 +262,11 @@ def build_stage(config: TrainConfig, number: int, image_loss: ImageLoss, out: Pa
     return StageThree(config, image_loss, autoencoder, predictor), [file_hash(path) for path in before]
 
 
-def judges_faces(config: TrainConfig, number: int) -> bool:
-    """Whether a stage has losses of restored faces; stage II has those of codes alone, unless its decoder is free."""
-    return number != 2 or config.train_decoder
-
-
 def inherits_discriminator(config: TrainConfig, number: int) -> bool:
     """Whether a stage begins with stage I's discriminator."""
     stage = config.stage(number)
     wanted = number > 1 and stage.inherit_discriminator and stage.w_adversarial > 0
-    return wanted and judges_faces(config, number)
+    return wanted and config.judges_faces(number)
 
 
 def stage_faces(
@@ -291,12 +305,11 @@ def learning_rate_factor(stage: StageConfig, step: int) -> float:
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """A batch on the device, pictures channels last."""
-    moved = {}
-    for name, value in batch.items():
-        layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
-        moved[name] = value.to(device, non_blocking=True, memory_format=layout)
-    return moved
+    """A batch with its pictures on the device, channels last; its numbers stay, so that to read them is no wait."""
+    return {
+        name: value.to(device, non_blocking=True, memory_format=torch.channels_last) if value.ndim == 4 else value
+        for name, value in batch.items()
+    }
 
 
 @torch.no_grad()
@@ -313,14 +326,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m training.train", description=__doc__)
     parser.add_argument("--preset", required=True, choices=PRESETS, help="what to train, see training/presets.py")
     parser.add_argument("--stage", default="all", choices=("1", "2", "3", "all"))
-    parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
+    parser.add_argument("--data", type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each --data is drawn (default: by its size)")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--out", type=Path, help="folder of the run")
+    parser.add_argument("--estimate", action="store_true", help="say what the stages cost on this machine, and end")
     parser.add_argument("--val", type=Path, help="folder of aligned faces that are not trained on, to measure on")
     parser.add_argument("--begin-from", type=Path, help="a checkpoint from which the stage begins, as far as it fits")
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read and degrade faces")
+    parser.add_argument("--workers", type=int, help="processes that read and degrade faces (default: up to 4)")
     parser.add_argument("--perceptual", help="vgg19, lpips, efficientnet or retinaface, in place of the preset's")
     parser.add_argument("--perceptual-weights", type=Path, help="file of the perceptual network")
     parser.add_argument("--mixed-precision", choices=("no", "bf16"))
@@ -330,7 +344,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, or 2 with one line that says what is wrong and what to do."""
-    args = build_parser().parse_args(argv)
+    args = (parser := build_parser()).parse_args(argv)
+    if not args.estimate and (args.data is None or args.out is None):
+        parser.error("--data and --out are needed to train")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = PRESETS[args.preset]
@@ -345,6 +361,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = replace(config, stages=tuple(stages))
         on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
         accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=on_cpu)
+        use_quick_kernels(accelerator.device)
+        if args.estimate:
+            costs = [estimate(config, number, accelerator) for number in numbers]
+            sys.stdout.write(f"{config.name} on {accelerator.device}, from one step of each stage\n{as_table(costs)}")
+            return 0
         for number in numbers:
             train_stage(
                 config,
@@ -354,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 accelerator,
                 shares=args.shares,
                 accumulate=args.accumulate,
-                workers=args.workers,
+                workers=default_workers() if args.workers is None else args.workers,
                 perceptual_weights=args.perceptual_weights,
                 begin=args.begin_from,
                 val=args.val,

@@ -19,15 +19,17 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from codeformer_core import CodeFormerConfig, VQConfig, load_codeformer
+from codeformer_core import CodeFormerConfig, VQAutoEncoder, VQConfig, load_codeformer
 from codeformer_core.networks.state_dicts import CheckpointError
 from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_dict
 from training import train
 from training.curves import main as curves_main
 from training.curves import read_curves
+from training.estimate import estimate
 from training.export import discriminator_path, rewrite, stage_path
 from training.export import main as export_main
 from training.faces.augment import AugmentConfig
+from training.precision import exact_distances, use_quick_kernels
 from training.presets import MINI, MINI_256, PRESETS, Gate, Phase, StageConfig, TrainConfig
 from training.train import main, train_stage
 
@@ -138,6 +140,17 @@ def test_exports_load_in_the_core(trained):
     assert (facts["preset"], facts["stage"], facts["step"], facts["faces"]) == ("tiny", "3", "4", "16")
 
 
+def test_a_pth_is_as_the_published_files_are(trained, tmp_path):
+    target = tmp_path / "model.pth"
+    assert export_main([str(stage_path(trained, 3)), str(target), "--pth"]) == 0
+    content = torch.load(target, weights_only=True)
+    assert list(content) == ["params_ema"]
+    assert_same(content["params_ema"], read_state_dict(stage_path(trained, 3))[0])
+    assert load_codeformer(target).config.cft_sizes == TINY.model.cft_sizes
+    assert export_main([str(stage_path(trained, 3)), str(tmp_path / "model.safetensors"), "--pth"]) == 2
+    assert export_main([str(stage_path(trained, 3)), str(target), "--pth", "--half"]) == 2
+
+
 def test_half_precision_export_keeps_the_facts(trained, tmp_path):
     target = tmp_path / "model.safetensors"
     assert export_main([str(stage_path(trained, 3)), str(target), "--half"]) == 0
@@ -181,13 +194,53 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 sys.path.insert(0, {tests!r})
-from test_train import TINY
-from training.train import train_stage
+from test_train import TINY, in_turns
+from training import train
+from training.estimate import estimate
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
-train_stage(TINY, 1, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
+{change}
+train.train_stage({config}, {number}, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
 """
+DRIFT = """
+class Drifting(torch.optim.Adam):
+    def step(self):
+        super().step()
+        with torch.no_grad():
+            self.param_groups[0]["params"][1].add_(1e-6 * accelerator.process_index)
+train.torch.optim.Adam = Drifting
+"""
+
+
+def in_turns() -> TrainConfig:
+    """Stage III with steps that leave CFT out; without the small differences of the discriminator's batch norm."""
+    phases = (Phase(until=4, code_only=True), Phase(until=4, w=1.3))
+    third = replace(TINY.stage(3), phases=phases, w_adversarial=0.0)
+    return replace(TINY, stages=(*TINY.stages[:2], third))
+
+
+def run_two_processes(faces: Path, out: Path, *, config: str = "TINY", number: int = 1, change: str = "") -> list[str]:
+    """Train in two processes that talk by gloo; what each wrote to stderr, with its exit code before it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = out.with_suffix(".py")
+    tests = str(Path(__file__).parent)
+    script.write_text(SCRIPT.format(tests=tests, config=config, number=number, change=change))
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "ACCELERATE_USE_CPU": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, str(script), str(faces), str(out)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    return [f"{process.returncode} {text}" for process, text in zip(processes, errors, strict=True)]
 
 
 LONG = """
@@ -226,24 +279,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(faces, tmp_path):
 
 
 def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    root = str(Path(__file__).parents[2])
-    processes = []
-    for rank in range(2):
-        environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
-        environment |= {
-            "MASTER_ADDR": "127.0.0.1",
-            "PYTHONPATH": root,
-            "ACCELERATE_USE_CPU": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, str(tmp_path / "script.py"), str(faces), str(tmp_path / "run")]
-        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    said = run_two_processes(faces, tmp_path / "run")
+    assert [text[0] for text in said] == ["0", "0"], "\n".join(said)
     two = torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)
     one = torch.load(trained / "stage1" / "resume.pt", weights_only=True)
     assert torch.equal(two["usage"], one["usage"])
@@ -251,10 +288,66 @@ def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
     assert_same_training(two["adversary"], one["adversary"])
 
 
+def test_two_processes_agree_where_steps_leave_parts_of_the_network_out(faces, trained, tmp_path):
+    for out in ("one", "two"):
+        (tmp_path / out).mkdir()
+        for number in (1, 2):
+            shutil.copy(stage_path(trained, number), tmp_path / out)
+    said = run_two_processes(faces, tmp_path / "two", config="in_turns()", number=3)
+    assert [text[0] for text in said] == ["0", "0"], "\n".join(said)
+    two = torch.load(tmp_path / "two" / "stage3" / "resume.pt", weights_only=True)
+    assert_same_training(two, run(in_turns(), 3, faces, tmp_path / "one"))
+
+
+def test_weights_that_drift_apart_are_not_saved(faces, tmp_path):
+    for text in run_two_processes(faces, tmp_path / "run", change=DRIFT):
+        assert text[0] == "1"
+        assert "step 2: encoder.blocks.0.bias of the network, and" in text
+    assert torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)["step"] == 0
+
+
 def test_a_loss_that_is_not_finite_names_step_and_pictures(faces, tmp_path):
     config = replace(TINY, stages=tuple(replace(s, w_l1=float("nan")) for s in TINY.stages))
     with pytest.raises(FloatingPointError, match=r"step 0 of stage 1, with .*\d\.png"):
         run(config, 1, faces, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_is_found_before_anything_is_saved(faces, tmp_path):
+    stages = tuple(replace(s, w_l1=float("nan"), log_every=100) for s in TINY.stages)
+    with pytest.raises(FloatingPointError, match="step 0 of stage 1"):
+        run(replace(TINY, stages=stages), 1, faces, tmp_path)
+    assert torch.load(tmp_path / "stage1" / "resume.pt", weights_only=True)["step"] == 0
+    assert all(t.isfinite().all() for t in read_state_dict(stage_path(tmp_path, 1))[0].values())
+
+
+def test_networks_that_judge_are_loaded_by_stages_that_use_them(faces, trained, tmp_path, monkeypatch):
+    def missing(*_):
+        raise ValueError("no VGG19 weights there")
+
+    monkeypatch.setattr(train, "load_perceptual", missing)
+    shutil.copy(stage_path(trained, 1), tmp_path)
+    assert run(TINY, 2, faces, tmp_path)["step"] == 4
+    with pytest.raises(ValueError, match="no VGG19"):
+        run(TINY, 3, faces, tmp_path)
+    with pytest.raises(ValueError, match="no VGG19"):
+        run(replace(TINY, train_decoder=True), 2, faces, tmp_path)
+
+
+def test_on_a_card_kernels_are_chosen_by_speed_and_distances_stay_exact():
+    precision = torch.get_float32_matmul_precision()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        use_quick_kernels(torch.device("cpu"))
+        assert torch.get_float32_matmul_precision() == precision
+        use_quick_kernels(torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.benchmark
+        with exact_distances(torch.device("cpu")):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def test_later_stages_need_the_earlier_ones(faces, trained, tmp_path):
@@ -320,13 +413,30 @@ def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, h
 def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(PRESETS, "mini", replace(TINY, name="mini"))
     monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
-    command = ["--preset", "mini", "--out", str(tmp_path / "run"), "--data"]
+    command = ["--preset", "mini", "--workers", "0", "--out", str(tmp_path / "run"), "--data"]
     assert main([*command, str(tmp_path / "nothing")]) == 2
     assert "nothing" in caplog.records[-1].message
     assert main([*command, str(faces), "--steps", "2"]) == 2
     assert main([*command, str(faces)]) == 0
     assert load_codeformer(stage_path(tmp_path / "run", 3)).config == TINY.model
     assert MINI_256.model.vq.image_size == 256
+
+
+def test_the_cost_of_a_preset_is_estimated(monkeypatch, capsys):
+    monkeypatch.setitem(PRESETS, "paper", replace(TINY, name="paper"))
+    monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
+    assert main(["--preset", "paper", "--estimate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[3:6]] == ["| 1", "| 2", "| 3"]
+    with pytest.raises(SystemExit):
+        main(["--preset", "paper"])
+    accelerator = Accelerator(cpu=True)
+    first, second = estimate(TINY, 1, accelerator), estimate(TINY, 2, accelerator)
+    net = VQAutoEncoder(TINY.model.vq)
+    weights = 4 * sum(p.numel() for p in net.parameters())
+    assert 5 * weights < first.fixed < 7 * weights  # itself, its average, gradients, two moments; and those that judge
+    assert first.flops > second.flops > 0  # stage II decodes nothing
+    assert min(first.a_face, first.seconds, first.update) > 0
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

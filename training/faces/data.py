@@ -32,6 +32,7 @@ from .augment import AugmentConfig, augment_face, change_colours, polyline_mask
 from .lightness import balance_weights, face_lightness
 
 logger = logging.getLogger(__name__)
+INDEX = "index.jsonl"
 DegradationsAt = Callable[[int], Sequence[DegradationConfig]]
 
 
@@ -76,6 +77,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         self.degradation = [degradation] if isinstance(degradation, DegradationConfig) else degradation or ()
         found = [find_faces(Path(folder), size if min_side is None else min_side) for folder in folders]
         self.paths = [path for paths in found for path in paths]
+        self._listed = {path: light for folder in folders for path, light in listed_lightness(Path(folder)).items()}
         # Shared memory, so that a damaged file is named once and not once by every loader worker.
         self._damaged = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
         self.weights = self._weights([len(paths) for paths in found], shares, balance)
@@ -143,15 +145,14 @@ class FaceFolder(Dataset[dict[str, Any]]):
         return np.concatenate(weights) / sum(w.sum() for w in weights)
 
     def _lightness(self, index: int) -> float:
-        return face_lightness(self._good(index)[1])
+        listed = self._listed.get(self.paths[index])
+        return face_lightness(self._good(index)[1]) if listed is None else listed
 
 
 def find_faces(folder: Path, min_side: int) -> list[Path]:
     """The aligned pictures of a folder by its index.jsonl or by name; ValueError if none is square and large enough."""
-    index = folder / "index.jsonl"
-    if index.is_file():
-        lines = index.read_text(encoding="utf-8").splitlines()
-        paths = [folder / json.loads(line)["file"] for line in lines if line.strip()]
+    if (folder / INDEX).is_file():
+        paths = [folder / entry["file"] for entry in read_index(folder)]
     else:
         paths = [path for path, _ in find_pictures([folder]).pictures]
     good, small = [], []
@@ -174,6 +175,18 @@ def find_faces(folder: Path, min_side: int) -> list[Path]:
             "make a folder of such faces with python -m training.prepare"
         )
     return good
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """What a folder's index.jsonl says of each face; empty if it has none."""
+    index = folder / INDEX
+    lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def listed_lightness(folder: Path) -> dict[Path, float]:
+    """The lightness of faces as training.prepare has written it down; others are to be measured."""
+    return {folder / entry["file"]: entry["lightness"] for entry in read_index(folder) if "lightness" in entry}
 
 
 def read_face(path: str | Path, size: int) -> np.ndarray:

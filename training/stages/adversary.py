@@ -25,7 +25,7 @@ class HasBalancedWeight(Protocol):
 class Adversary:
     """The discriminator of one stage, its optimizer, and the backward pass that brings all losses together."""
 
-    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module):
+    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module | None):
         self.stage = config.stage(number)
         self.net = _discriminator(config, self.stage, perceptual)
         self.trained = [p for p in self.net.parameters() if p.requires_grad]
@@ -48,7 +48,7 @@ class Adversary:
         batch: dict[str, Any],
         step: int,
         accumulate: int,
-    ) -> tuple[float, dict[str, Tensor]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add a batch's gradients to the restorer's and the discriminator's; gives the loss and values to log.
 
         Gradients are first taken at the restored faces, so that the adaptive weight costs no second pass through the
@@ -61,7 +61,7 @@ class Adversary:
         learns = restored is not None and restored.requires_grad
         if restored is None or outcome.image_loss is None or not learns or not self.active(step):
             torch.stack(losses).sum().div(accumulate).backward()
-            return total.item(), {"loss": total}
+            return total, {"loss": total}
 
         seen = self._look(restored, batch, step)
         self._train(False)
@@ -102,7 +102,7 @@ class Adversary:
             "gan/real": torch.stack([real.float().mean() for real, _ in pairs]).mean(),
             "gan/fake": torch.stack([fake.float().mean() for _, fake in pairs]).mean(),
         }
-        return (total + d_loss.detach()).item(), logs
+        return total + d_loss.detach(), logs
 
     def step(self, accelerator: Accelerator, step: int) -> None:
         """The discriminator's step of the optimizer."""
@@ -144,7 +144,7 @@ def _gradient(restored: Tensor, weight: Tensor, at_restored: Tensor) -> Tensor:
 
 
 def _discriminator(
-    config: TrainConfig, stage: StageConfig, perceptual: nn.Module
+    config: TrainConfig, stage: StageConfig, perceptual: nn.Module | None
 ) -> Discriminator | ProjectedDiscriminator:
     if config.discriminator == "patch":
         return Discriminator(width=config.discriminator_width, n_downs=config.discriminator_downs)

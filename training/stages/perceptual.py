@@ -206,6 +206,12 @@ def _vgg19(weights: str | Path | None) -> VGG19:
     return VGG19(net.features)
 
 
+def untrained_vgg() -> VGG19:
+    """A distance that means nothing and costs what the others in features of VGG do."""
+    vgg = _import("torchvision.models.vgg", "torchvision")
+    return VGG19(vgg.make_layers(vgg.cfgs["E"])).eval().requires_grad_(False)
+
+
 def _lpips(weights: str | Path | None) -> LPIPS:
     """The package has the heads; VGG16 is torchvision's, of which only the features' weights are read."""
     package = _import("lpips", "lpips")

@@ -9,6 +9,7 @@ from codeformer_core.networks.config import VQConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..draws import draws
+from ..precision import exact_distances
 from ..presets import StageConfig, TrainConfig
 from .image_loss import ImageLoss
 from .losses import published_codebook_loss
@@ -43,14 +44,14 @@ class StageOne:
         if self.no_codebook:
             restored, codebook_loss, codes = self.net.generator(z), z.new_zeros(()), None
         else:
-            with torch.autocast(z.device.type, enabled=False):  # distances to the items need float32
+            with exact_distances(z.device):
                 z = z.float()
                 quantized = self.net.quantize(z)
                 codebook_loss = quantized.codebook_loss
                 if self.stage.beta_on == "codebook":
                     entries = self.net.quantize.look_up(quantized.codes)
                     codebook_loss = published_codebook_loss(z, entries, self.net.quantize.beta)
-            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1)
+            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1).to(z.device, non_blocking=True)
             restored = self.net.generator(torch.where(skips, z, quantized.z_q))
             codes = quantized.codes
         restored = restored.float()
@@ -72,7 +73,7 @@ class StageOne:
         """
         share = 1 - step / self.stage.unquantized_until if step < self.stage.unquantized_until else 0.0
         generator = draws(self.seed, step, "without codebook")
-        return (torch.rand(self.stage.batch_size, generator=generator) < share).to(slots.device)[slots]
+        return (torch.rand(self.stage.batch_size, generator=generator) < share)[slots]
 
     def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: clean faces, rebuilt faces."""
