@@ -52,6 +52,7 @@ ROOMS = {
         "whole_files": set(),
     },
     "training": {
+        "variant": {"train", "export", "stages", "checkpoints", "presets", "faces"},
         "train": {
             *("validation", "export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"),
             *("precision", "watch", "estimate"),

@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -77,12 +77,14 @@ def train_stage(
     begin: Path | None = None,
     val: Path | None = None,
     stop_at: int | None = None,
+    build: Callable[[TrainConfig, int, ImageLoss, Path], tuple[Stage, list[str]]] | None = None,
 ) -> None:
     """Run one stage to its end, or from where it stopped to its end; `stop_at` is a step at which to stop early.
 
     `val` is a folder of held faces, on which it is measured and which the sample grids show.
 
     What the stage adds, or the whole network, starts from the checkpoint `begin`; see `training.export.begin_from`.
+    `build` takes the place of `build_stage`.
 
     Leaves in `out`: stage<number>.safetensors with the averaged weights, and stage<number>/ with what resuming needs,
     TensorBoard's curves and sample grids; stage I also stage1_discriminator.safetensors. ValueError or OSError before
@@ -101,7 +103,7 @@ def train_stage(
     if accelerator.mixed_precision == "bf16":  # as autocast would make them at each step
         for fixed in (perceptual, crops):
             cast_convolutions(fixed, torch.bfloat16)
-    stage, origin = build_stage(config, number, ImageLoss(config, number, perceptual, crops), out)
+    stage, origin = (build or build_stage)(config, number, ImageLoss(config, number, perceptual, crops), out)
     if begin is not None:
         begin_from(stage.net, begin, number)
         origin = [*origin, file_hash(begin)]
