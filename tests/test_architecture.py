@@ -21,6 +21,8 @@ ROOMS = {
             *(
                 "film",
                 "crowd",
+                "filling",
+                "colouring",
                 "restorer",
                 "restoration",
                 "models",
@@ -36,6 +38,8 @@ ROOMS = {
         },
         "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "crowd": {"restorer", "restoration", "detection", "pasting"},
+        "filling": {"restorer", "restoration", "detection", "pasting", "pictures"},
+        "colouring": {"restorer", "restoration", "detection", "pasting", "pictures"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
         "restoration": {"fidelity", "detection", "pasting", "networks"},
