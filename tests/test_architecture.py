@@ -34,7 +34,7 @@ ROOMS = {
                 "migration",
                 "networks",
             ),
-            "whole_files",
+            *("overlap", "whole_files"),
         },
         "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "crowd": {"restorer", "restoration", "detection", "pasting"},
@@ -53,6 +53,7 @@ ROOMS = {
         "facexlib_nets": set(),
         "networks": set(),
         "forking": set(),
+        "overlap": set(),
         "whole_files": set(),
     },
     "training": {

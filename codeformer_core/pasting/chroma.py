@@ -1,4 +1,4 @@
-"""Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toned pictures, where a head is."""
+"""Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toning, where a head is."""
 
 import numpy as np
 

@@ -8,23 +8,25 @@ import torch
 from torch import Tensor
 
 from ...codeformer_core.crowd import CROWD, restore_crowd
-from ...codeformer_core.detection.faces import FaceSelection
+from ...codeformer_core.detection.faces import Face, FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.film.steady import SteadyFaces
+from ...codeformer_core.overlap import Behind
 from ...codeformer_core.pasting.masks import USUAL_PARTS
-from ...codeformer_core.restoration import RestoreConfig
+from ...codeformer_core.restoration import AlignedFace, RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
 from .film import film_restorer
 from .found import FoundFaces
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_image, to_limits, to_pictures
-from .progress import Portions, count_faces, stop_if_interrupted, watched
+from .progress import Portions, count_faces, stop_behind, stop_if_interrupted, watched
 from .report import Report, counted, named
 from .signatures import check_faces, check_picture, signature
 from .upscale import enlarged
 from .weights import draw_weights, fitted, in_batch, said_weights
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
+SEARCHED = 4  # of these together
 FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
 
 
@@ -67,56 +69,73 @@ def restore_batch(
     restored = np.empty((count, h * upscale, w * upscale, 3), np.float32)
     changed = np.zeros(restored.shape[:3], np.float32)
     found, signatures, left, softened, spoken, weighed, progress = [], [], [], [], [], [], Portions(count)
-    for start in range(0, count, PORTION):
-        part = slice(start, start + PORTION)
-        pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
-        progress.begin(len(pictures))
-        aligned, crowds = [], {}
-        for i, picture in enumerate(progress.each(pictures, 0, FOUND)):
-            seen = restorer.detect([picture])[0] if tracked is None else tracked.faces[start + i]
-            seen = [replace(face, image_index=start + i) for face in seen]
-            if steady is None and len(seen) > CROWD:
-                crowds[i], seen = seen, []
-            aligned.append(restorer.align(picture, seen))
-        every = [face for its_faces in aligned for face in its_faces]
-        shown = progress.between(FOUND, RESTORED)
-        if steady is None:
-            (better,) = model.restore_at([plan], restorer, every, shown, remember=count <= PORTION)
-        else:
-            better = steady.restore(every, progress=shown)
-        spoken += said_weights(better) if weights is not None else []
-        order = iter(better)
-        for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
-            limit = limits[i] if limits else None
-            if strength < 1:
-                limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
-            large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
-            if i in crowds:
-                by_batch = film_restorer(model, detector, w=plan, **settings)
-                restored[start + i], its_faces = restore_crowd(
-                    by_batch,
-                    picture,
-                    crowds[i],
-                    background=large,
-                    limit=limit,
-                    progress=stop_if_interrupted,
-                    changed=changed[start + i],
-                )
-                spoken += said_weights(its_faces) if weights is not None else []
+
+    def paste(i: int, picture: np.ndarray, faces: list[AlignedFace], large: Any, limit: np.ndarray | None) -> None:
+        restored[i] = restorer.paste(picture, faces, large, limit, stop_behind)
+        changed[i] = restorer.changed((h, w), faces, limit)
+
+    def crowd(i: int, picture: np.ndarray, seen: list[Face], large: Any, limit: np.ndarray | None) -> list[AlignedFace]:
+        by_batch = film_restorer(model, detector, w=plan, **settings)
+        restored[i], faces = restore_crowd(
+            by_batch,
+            picture,
+            seen,
+            background=large,
+            limit=limit,
+            progress=stop_if_interrupted,
+            changed=changed[i],
+        )
+        return faces
+
+    # As the command line writes files: faces are pasted by the processor while the network restores those of the next
+    # portion.
+    with Behind[None]() as pasting:
+        for start in range(0, count, PORTION):
+            part = slice(start, start + PORTION)
+            pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
+            progress.begin(len(pictures))
+            aligned, crowds = [], {}
+            for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
+                some = pictures[first : first + SEARCHED]
+                place = slice(start + first, start + first + len(some))
+                for seen in restorer.detect(some) if tracked is None else tracked.faces[place]:
+                    i = len(aligned)
+                    seen = [replace(face, image_index=start + i) for face in seen]
+                    if steady is None and len(seen) > CROWD:
+                        crowds[i], seen = seen, []
+                    aligned.append(restorer.align(pictures[i], seen))
+            every = [face for its_faces in aligned for face in its_faces]
+            shown = progress.between(FOUND, RESTORED)
+            if steady is None:
+                (better,) = model.restore_at([plan], restorer, every, shown)
             else:
-                its_faces = restorer.masked([next(order) for _ in aligned[i]])
-                restored[start + i] = restorer.paste(picture, its_faces, large, limit, stop_if_interrupted)
-                changed[start + i] = restorer.changed((h, w), its_faces, limit)
-            found.append([face.face for face in its_faces])
-            if weights is not None and len(weighed) < PREVIEWS:
-                weighed.append(draw_weights(picture, its_faces, restorer.face_size))
-            signatures.append(signature(picture))
-            softened += [
-                f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
-                for face in its_faces
-                if face.restored is not None and face.strength < 1
-            ]
-            left += [f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note]
+                better = steady.restore(every, progress=shown)
+            spoken += said_weights(better) if weights is not None else []
+            order = iter(better)
+            for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
+                limit = limits[i] if limits else None
+                if strength < 1:
+                    limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
+                large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
+                if i in crowds:
+                    its_faces = crowd(start + i, picture, crowds[i], large, limit)
+                    spoken += said_weights(its_faces) if weights is not None else []
+                else:
+                    its_faces = restorer.masked([next(order) for _ in aligned[i]])
+                    list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
+                found.append([face.face for face in its_faces])
+                if weights is not None and len(weighed) < PREVIEWS:
+                    weighed.append(draw_weights(picture, its_faces, restorer.face_size))
+                signatures.append(signature(picture))
+                softened += [
+                    f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
+                    for face in its_faces
+                    if face.restored is not None and face.strength < 1
+                ]
+                left += [
+                    f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note
+                ]
+        list(pasting.rest())
     faces_found = FoundFaces(faces=found, height=h, width=w, signatures=signatures)
     report.say(f"{counted(done := faces_found.count - len(left), 'face')} restored in {counted(count, 'picture')}")
     if without := [i for i, its_faces in enumerate(found) if not its_faces]:
