@@ -32,7 +32,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,9 @@ def evaluate(
     `references` are of the faces that sets are measured against; without them it is the clean faces.
     """
     config, extra = config or EvalConfig(), extra or library_metrics(device=networks.device)
+    if len(faces) < 2:
+        why = dict.fromkeys(extra.sets, "one face is no set; give two or more")
+        extra = replace(extra, sets={}, left_out={**extra.left_out, **why})
     metrics = bundled_metrics(networks.device)
     lightness = [face_lightness(read_face(face, 64)) for face in faces]
     pairs = find_inputs(faces, inputs) if inputs else None

@@ -179,6 +179,13 @@ def test_sets_are_measured_against_the_clean_faces_or_a_reference(networks, fold
     assert rows["Input"]["FD"] > 1e-5
 
 
+def test_one_face_is_no_set(networks, folder):
+    extra = LibraryMetrics(faces={}, alone={}, sets={"FD": means_of_channels}, left_out={})
+    report = evaluate(networks, [folder / "0.png"], EvalConfig(w=(0.0,)), extra, inputs=folder)
+    assert "FD" not in report["levels"]["pairs"]["w = 0"]
+    assert "two or more" in report["left_out"]["FD"]
+
+
 def test_faces_without_clean_ones(networks, folder):
     extra = LibraryMetrics(
         faces={}, alone={"mean": lambda x: x.mean((1, 2, 3))}, sets={"FD": means_of_channels}, left_out={}
