@@ -58,6 +58,9 @@ ROOMS = {
     },
     "training": {
         "variant": {"train", "export", "stages", "checkpoints", "presets", "faces"},
+        "tables": {
+            *("train", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),
+        },
         "train": {
             *("validation", "export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"),
             *("precision", "watch", "estimate"),

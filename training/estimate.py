@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from .averaging import WeightAverage, cast_convolutions, channels_last
 from .presets import StageConfig, TrainConfig
-from .stages.ablations import build_codeformer
 from .stages.adversary import Adversary
 from .stages.group_norm import use_quick_norms
 from .stages.image_loss import ImageLoss
@@ -124,7 +124,7 @@ def _untrained_stage(config: TrainConfig, number: int, image_loss: ImageLoss) ->
     autoencoder = VQAutoEncoder(config.model.vq)
     if number == 2:
         return StageTwo(config, image_loss, autoencoder)
-    return StageThree(config, image_loss, autoencoder, build_codeformer(config, replace(config.model, cft_sizes=())))
+    return StageThree(config, image_loss, autoencoder, CodeFormer(replace(config.model, cft_sizes=())))
 
 
 def _full_step(stage: StageConfig) -> int:

@@ -24,7 +24,6 @@ from codeformer_core.weights.checkpoint import naming, read_config, read_state_d
 
 from .checkpoints import save_state
 from .presets import TrainConfig
-from .stages.ablations import build_codeformer
 
 logger = logging.getLogger(__name__)
 Net = TypeVar("Net", VQAutoEncoder, CodeFormer)
@@ -98,7 +97,7 @@ def load_autoencoder(path: Path, config: TrainConfig) -> VQAutoEncoder:
 
 def load_predictor(path: Path, config: TrainConfig) -> CodeFormer:
     """What stage II learnt, for stage III; CheckpointError as in `load_autoencoder`."""
-    return _load(build_codeformer(config, replace(config.model, cft_sizes=())), path, 2)
+    return _load(CodeFormer(replace(config.model, cft_sizes=())), path, 2)
 
 
 def begin_from(net: nn.Module, path: Path, number: int) -> None:

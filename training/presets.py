@@ -1,7 +1,7 @@
 """What a training run is: frozen dataclasses, and the presets as Python objects."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from codeformer_core.networks.config import COLORIZATION, INPAINTING, CodeFormerConfig, VQConfig
 from codeformer_core.pictures.degradation import PAPER as PAPER_DEGRADATION
@@ -135,10 +135,7 @@ class TrainConfig:
     discriminator_downs: int = 4
     mixed_precision: Literal["no", "bf16"] = "no"
     balance: bool = False  # faces of rare skin lightness are drawn more often
-    prediction: Literal["transformer", "cnn", "nearest"] = "transformer"  # Table 3 (b), (c)
-    no_codebook: bool = False  # Table 3 (a): encoder and decoder alone, trained to restore in stage I
-    train_decoder: bool = False  # Table 3 (d): stages II and III leave the decoder free
-    multi_scale: bool = False  # Table 7: the transformer also sees the encoder's next finer features
+    train_decoder: bool = False  # stages II and III leave the decoder free (an ablation of Table 3)
     adain: bool = True  # stage III restores with it, as in use
     gates: tuple[Gate, ...] = ()
     seed: int = 0
@@ -150,6 +147,16 @@ class TrainConfig:
     def judges_faces(self, number: int) -> bool:
         """Whether a stage has losses of restored faces; stage II has those of codes alone, but with a free decoder."""
         return number != 2 or self.train_decoder
+
+    @property
+    def no_codebook(self) -> bool:
+        """Whether encoder and decoder alone are trained to restore, in stage I, and there are no further stages."""
+        return self.model.lookup == "none"
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The stages that there are."""
+        return (1,) if self.no_codebook else (1, 2, 3)
 
 
 # Of the adversary the paper gives the weight alone, 0.8. A random discriminator's gradient says nothing, and its
@@ -383,22 +390,23 @@ COLORIZE = _with_augment(PUBLISHED, "colorize", COLORIZATION, AugmentConfig(grey
 INPAINT = replace(_with_augment(PUBLISHED, "inpaint", INPAINTING, AugmentConfig(mask=1.0)), adain=False)
 
 
-def _codes(size: int) -> TrainConfig:
-    model = replace(PAPER.model, vq=replace(PAPER.model.vq, codebook_size=size))
-    return replace(PAPER, name=f"codes{size}", model=model)
+def ablations(base: TrainConfig) -> tuple[TrainConfig, ...]:
+    """What the paper compares `base` with: Table 3's networks, Table 6's codebooks, Table 7's transformers."""
+
+    def other(name: str, **changes: Any) -> TrainConfig:
+        return replace(base, name=name, model=replace(base.model, **changes))
+
+    vq = base.model.vq
+    return (
+        other("no_codebook", lookup="none", cft_sizes=()),
+        other("nearest", lookup="nearest"),
+        other("linear", lookup="linear"),
+        replace(base, name="train_decoder", train_decoder=True),
+        *(other(f"codes{size}", vq=replace(vq, codebook_size=size)) for size in (384, 768, 1024)),
+        *(other(f"layers{n}", n_layers=n) for n in (4, 9, 15)),
+        other("multi_scale", seen_sizes=tuple(sorted(vq.sizes[-3:-1]))),
+    )
 
 
-def _layers(n: int) -> TrainConfig:
-    return replace(PAPER, name=f"layers{n}", model=replace(PAPER.model, n_layers=n))
-
-
-ABLATIONS = (
-    replace(PAPER, name="no_codebook", no_codebook=True),
-    replace(PAPER, name="nearest", prediction="nearest"),
-    replace(PAPER, name="cnn", prediction="cnn"),
-    replace(PAPER, name="train_decoder", train_decoder=True),
-    *(_codes(size) for size in (384, 768, 1024)),
-    *(_layers(n) for n in (4, 9, 15)),
-    replace(PAPER, name="multi_scale", multi_scale=True),
-)
-PRESETS = {config.name: config for config in (PAPER, PUBLISHED, MINI, MINI_256, COLOUR, COLORIZE, INPAINT, *ABLATIONS)}
+MAIN = (PAPER, PUBLISHED, MINI, MINI_256, COLOUR, COLORIZE, INPAINT)
+PRESETS = {config.name: config for config in (*MAIN, *ablations(PAPER))}

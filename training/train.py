@@ -216,7 +216,7 @@ def train_stage(
         average.update(net, step)
         step += 1
         # After the first step too: the random items lie far from what the encoder gives.
-        if stage_config.revive_every and (step == 1 or step % stage_config.revive_every == 0):
+        if z and (step == 1 or step % stage_config.revive_every == 0):
             means.add({"codebook/used": usage.used, "codebook/perplexity": usage.perplexity})
             if step <= stage_config.revive_until:
                 items = [n.get_parameter("quantize.embedding.weight") for n in (net, average.net)]
@@ -352,7 +352,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = PRESETS[args.preset]
-        numbers = (1, 2, 3) if args.stage == "all" else (int(args.stage),)
+        numbers = config.numbers if args.stage == "all" else (int(args.stage),)
+        if not set(numbers) <= set(config.numbers):
+            raise ValueError(f"preset {config.name} has stage 1 alone; leave out --stage {args.stage}")
         for name in ("perceptual", "mixed_precision", "seed"):
             if getattr(args, name) is not None:
                 config = replace(config, **{name: getattr(args, name)})

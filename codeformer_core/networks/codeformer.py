@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .cft import CFTWeights, FuseBlock, Weight
 from .config import CodeFormerConfig, codeformer_config
+from .lookup import LOOKUPS
 from .state_dicts import load_strictly, require
 from .vqgan import Encoder, Generator, VectorQuantizer
 
@@ -73,9 +74,19 @@ class CodeFormer(nn.Module):
         super().__init__()
         self.config = config = config or CodeFormerConfig()
         vq = config.vq
-        self.encoder = Encoder(vq, taps=config.cft_sizes)
+        channels = dict(zip(vq.sizes, vq.channels, strict=True))
+        self.encoder = Encoder(vq, taps=(*config.cft_sizes, *config.seen_sizes))
         self.quantize = VectorQuantizer(vq.codebook_size, vq.codebook_dim, vq.beta)
         self.generator = Generator(vq)
+        if config.lookup == "transformer":
+            self._add_transformer(channels)
+        else:
+            self.ft_layers = nn.ModuleList()
+            self.lookup = LOOKUPS[config.lookup](vq)
+        self.fuse_convs_dict = nn.ModuleDict({str(size): FuseBlock(channels[size]) for size in config.cft_sizes})
+
+    def _add_transformer(self, channels: Mapping[int, int]) -> None:
+        config, vq = self.config, self.config.vq
         self.position_emb = nn.Parameter(torch.zeros(vq.latent_size**2, config.dim))
         self.feat_emb = nn.Linear(vq.codebook_dim, config.dim)
         self.ft_layers = nn.ModuleList(
@@ -84,8 +95,12 @@ class CodeFormer(nn.Module):
         self.idx_pred_layer = nn.Sequential(
             nn.LayerNorm(config.dim), nn.Linear(config.dim, vq.codebook_size, bias=False)
         )
-        channels = dict(zip(vq.sizes, vq.channels, strict=True))
-        self.fuse_convs_dict = nn.ModuleDict({str(size): FuseBlock(channels[size]) for size in config.cft_sizes})
+        self.seen_embs = nn.ModuleDict(
+            {
+                str(size): nn.Conv2d(channels[size] * (size // vq.latent_size) ** 2, config.dim, 1)
+                for size in config.seen_sizes
+            }
+        )
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor], known: Mapping[str, Any] | None = None) -> "CodeFormer":
@@ -108,12 +123,23 @@ class CodeFormer(nn.Module):
         size = self.config.vq.image_size
         if lq.ndim != 4 or lq.shape[1:] != (3, size, size):
             raise ValueError(f"this network takes faces of (b, 3, {size}, {size}), got {tuple(lq.shape)}")
-        features, cft_features = self.encoder(lq)
+        features, tapped = self.encoder(lq)
+        if self.config.lookup == "transformer":
+            logits = self._transform(features, tapped)
+        else:
+            logits = self.lookup.logits(features, self.quantize.embedding.weight)
+        cft_features = {size: tapped[size] for size in tapped if size in self.config.cft_sizes}
+        return CodePrediction(logits, logits.argmax(-1), features, cft_features)
+
+    def _transform(self, features: Tensor, tapped: Mapping[int, Tensor]) -> Tensor:
+        # (b, d, n, n), {size: (b, c, size, size)} -> (b, n * n, K)
         x = self.feat_emb(rearrange(features, "b d h w -> b (h w) d"))
+        for size, embed in self.seen_embs.items():
+            squares = F.pixel_unshuffle(tapped[int(size)], int(size) // self.config.vq.latent_size)
+            x = x + rearrange(embed(squares), "b d h w -> b (h w) d")
         for layer in self.ft_layers:
             x = layer(x, self.position_emb)
-        logits = self.idx_pred_layer(x)
-        return CodePrediction(logits, logits.argmax(-1), features, cft_features)
+        return self.idx_pred_layer(x)
 
     def decode(self, prediction: CodePrediction, w: Weight | CFTWeights = 0.5, adain: bool = True) -> Tensor:
         """Faces (b, 3, s, s) from predicted codes, not clamped; one prediction serves any number of w."""
@@ -123,7 +149,7 @@ class CodeFormer(nn.Module):
         for weight in weights.tensors():
             if weight.shape[0] not in (1, len(prediction.codes)):
                 raise ValueError(f"w has {weight.shape[0]} values for {len(prediction.codes)} faces; give one for each")
-        z_q = self.quantize.look_up(prediction.codes)
+        z_q = prediction.features if self.config.lookup == "none" else self.quantize.look_up(prediction.codes)
         if adain:
             z_q = adaptive_instance_norm(z_q, prediction.features)
 

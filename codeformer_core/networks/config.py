@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from .state_dicts import CheckpointError
+
+Lookup = Literal["transformer", "linear", "nearest", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +72,24 @@ class CodeFormerConfig:
     n_layers: int = 9
     mlp_dim: int = 1024
     cft_sizes: tuple[int, ...] = (32, 64, 128, 256)  # sides at which CFT blocks stand; none after stage II
+    lookup: Lookup = "transformer"  # how codes are found; the others are the paper's ablations, without a transformer
+    seen_sizes: tuple[int, ...] = ()  # sides of finer encoder features that the transformer sees too (Table 7)
 
     def __post_init__(self):
         if isinstance(self.vq, Mapping):
             object.__setattr__(self, "vq", VQConfig(**self.vq))
         object.__setattr__(self, "cft_sizes", tuple(self.cft_sizes))
+        object.__setattr__(self, "seen_sizes", tuple(self.seen_sizes))
         if min(self.dim, self.n_heads, self.n_layers, self.mlp_dim) < 1 or self.dim % self.n_heads:
             raise ValueError(f"dim must be a multiple of n_heads, got {self.dim} and {self.n_heads}")
         if not set(self.cft_sizes) <= set(self.vq.sizes):
             raise ValueError(f"cft_sizes must be among the sides {self.vq.sizes}, got {self.cft_sizes}")
+        if self.lookup not in get_args(Lookup):
+            raise ValueError(f"lookup is one of {', '.join(get_args(Lookup))}, got {self.lookup!r}")
+        if not set(self.seen_sizes) <= set(self.vq.sizes[:-1]) or (self.seen_sizes and self.lookup != "transformer"):
+            raise ValueError(
+                f"seen_sizes are among the sides {self.vq.sizes[:-1]}, for the transformer, got {self.seen_sizes}"
+            )
 
 
 UNTOLD = (LookupError, ValueError, TypeError, ArithmeticError)  # of sizes that make no sense
@@ -137,6 +148,12 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
     `known` is a saved config for what shapes cannot tell: `n_heads` (64 channels a head without it) and those of `vq`.
     """
     known = known or {}
+    if lookup := _other_lookup(state):
+        cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
+        sizes = {name: known[name] for name in ("dim", "n_heads", "n_layers", "mlp_dim") if name in known}
+        return CodeFormerConfig(
+            vq=vq_config(state, known.get("vq")), cft_sizes=tuple(sorted(cft)), lookup=lookup, **sizes
+        )
     if "ft_layers.0.linear1.weight" not in state:
         raise CheckpointError("the transformer's parameters (ft_layers.0...) are missing; is the checkpoint whole?")
     if state["position_emb"].ndim != 2:
@@ -155,11 +172,18 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
             n_layers=len(layers),
             mlp_dim=state["ft_layers.0.linear1.weight"].shape[0],
             cft_sizes=tuple(sorted(cft)),
+            seen_sizes=tuple(sorted({int(name.split(".")[1]) for name in state if name.startswith("seen_embs.")})),
         )
     except CheckpointError:
         raise
     except UNTOLD as error:
         raise CheckpointError(f"its sizes do not fit together ({error}); is the checkpoint whole?") from error
+
+
+def _other_lookup(state: Mapping[str, Tensor]) -> Lookup | None:
+    """Which ablation a state dict is of, told by the one part that only it has."""
+    names: dict[str, Lookup] = {"lookup.weight": "linear", "lookup.nearest": "nearest", "lookup.none": "none"}
+    return next((lookup for name, lookup in names.items() if name in state), None)
 
 
 def _block_kinds(state: Mapping[str, Tensor], prefix: str) -> list[str]:

@@ -13,6 +13,7 @@ MAX_SHARING = 8  # times that the tensors of a file may be larger than what they
 # What a network is, told by parameter names that only it has ("name." is a prefix); the first row that fits.
 SIGNATURES = (
     ("CodeFormer", ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight", "generator.")),
+    ("CodeFormer", ("lookup.", "quantize.embedding.weight", "encoder.blocks.0.weight", "generator.")),  # an ablation's
     ("VQ autoencoder", ("quantize.embedding.weight", "encoder.blocks.0.weight", "generator.")),
     ("PatchGAN discriminator", ("main.0.weight", "main.2.weight", "main.3.running_mean")),
     ("GFPGAN", ("stylegan_decoder.",)),

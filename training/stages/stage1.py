@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codeformer_core.networks.config import VQConfig
+from codeformer_core.networks.codeformer import CodeFormer
+from codeformer_core.networks.config import CodeFormerConfig, VQConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..draws import draws
@@ -24,10 +25,10 @@ class StageOne:
         self.seed = config.seed
         self.no_codebook = config.no_codebook
         self.image_loss = image_loss
-        self.net = VQAutoEncoder(config.model.vq)
+        self.net = CodeFormer(config.model) if config.no_codebook else VQAutoEncoder(config.model.vq)
 
     @property
-    def exported_config(self) -> VQConfig:
+    def exported_config(self) -> VQConfig | CodeFormerConfig:
         return self.net.config
 
     @property
@@ -75,9 +76,9 @@ class StageOne:
         generator = draws(self.seed, step, "without codebook")
         return (torch.rand(self.stage.batch_size, generator=generator) < share)[slots]
 
-    def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
-        """Rows of a sample grid: clean faces, rebuilt faces."""
+    def rows(self, net: VQAutoEncoder | CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
+        """Rows of a sample grid: clean faces, rebuilt faces; without a codebook input, restored, clean."""
         hq = batch["hq"]
-        if self.no_codebook:
-            return [batch["lq"], net.generator(net.encoder(batch["lq"])[0]), hq]
+        if isinstance(net, CodeFormer):
+            return [batch["lq"], net.restore(batch["lq"], w=0.0), hq]
         return [hq, net(hq).image]

@@ -12,7 +12,6 @@ from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..precision import exact_distances
 from ..presets import StageConfig, TrainConfig
-from .ablations import build_codeformer
 from .image_loss import ImageLoss
 from .losses import code_loss, feature_loss, token_accuracy
 from .outcome import Outcome
@@ -24,9 +23,9 @@ class StageTwo:
     def __init__(self, config: TrainConfig, image_loss: ImageLoss, autoencoder: VQAutoEncoder):
         self.stage: StageConfig = config.stage(2)
         self.train_decoder = config.train_decoder
-        self.predicts_codes = config.prediction != "nearest"
+        self.predicts_codes = config.model.lookup in ("transformer", "linear")
         self.image_loss = image_loss
-        self.net = build_codeformer(config, replace(config.model, cft_sizes=()))
+        self.net = CodeFormer(replace(config.model, cft_sizes=()))
         self.teacher = Teacher(autoencoder)
         for part in ("encoder", "quantize", "generator"):
             getattr(self.net, part).load_state_dict(getattr(autoencoder, part).state_dict())

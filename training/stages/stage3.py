@@ -11,7 +11,6 @@ from codeformer_core.networks.config import CodeFormerConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..presets import StageConfig, TrainConfig
-from .ablations import build_codeformer
 from .image_loss import ImageLoss
 from .losses import token_accuracy
 from .outcome import Outcome
@@ -24,9 +23,9 @@ class StageThree:
     def __init__(self, config: TrainConfig, image_loss: ImageLoss, autoencoder: VQAutoEncoder, predictor: CodeFormer):
         self.stage: StageConfig = config.stage(3)
         self.adain = config.adain
-        self.predicts_codes = config.prediction != "nearest"
+        self.predicts_codes = config.model.lookup in ("transformer", "linear")
         self.image_loss = image_loss
-        self.net = build_codeformer(config, config.model)
+        self.net = CodeFormer(config.model)
         self.teacher = Teacher(autoencoder)
         new = self.net.load_state_dict(predictor.state_dict(), strict=False)
         if new.unexpected_keys or not all(name.startswith("fuse_convs_dict.") for name in new.missing_keys):

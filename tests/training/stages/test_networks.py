@@ -13,11 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codeformer_core import CodeFormerConfig, VQConfig
 from codeformer_core.networks.vqgan import VectorQuantizer
 from codeformer_core.pictures.degradation import PUBLISHED_LARGE, PUBLISHED_SMALL
 from training.presets import MINI, PAPER, PRESETS, Phase, StageConfig, with_steps
-from training.stages.ablations import build_codeformer
 from training.stages.codebook import CodeUsage, count_codes, revive
 from training.stages.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from training.stages.group_norm import ChannelsLastGroupNorm, use_quick_norms
@@ -169,7 +167,9 @@ def test_presets_hold_the_papers_values():
     assert first.adversarial_from > 0  # the paper does not say when; a random network is not worth judging
     assert third.inherit_discriminator
     assert {s.adaptive_most for s in PAPER.stages} == {1.0}
-    assert {"paper", "published", "mini", "nearest", "cnn", "no_codebook", "train_decoder", "codes384"} <= set(PRESETS)
+    assert {"paper", "published", "mini", "nearest", "linear", "no_codebook", "train_decoder", "codes384"} <= set(
+        PRESETS
+    )
     assert {"codes768", "codes1024", "layers4", "layers9", "layers15", "multi_scale", "colour", "inpaint"} <= set(
         PRESETS
     )
@@ -255,23 +255,3 @@ def test_bad_values_are_refused():
         StageConfig(adversarial="wgan")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="w of 0 or more"):
         Phase(until=5, w=-0.1)
-
-
-@pytest.mark.parametrize("changes", [{"prediction": "nearest"}, {"prediction": "cnn"}, {"multi_scale": True}])
-def test_ablations_predict_codes_and_restore(changes):
-    sizes = CodeFormerConfig(
-        vq=VQConfig(
-            image_size=32, width=32, ch_mult=(1, 2, 2), n_res_blocks=1, attn_sizes=(), codebook_size=16, codebook_dim=32
-        ),
-        dim=32,
-        n_layers=1,
-        mlp_dim=32,
-        cft_sizes=(32,),
-    )
-    net = build_codeformer(replace(MINI, **changes), sizes).eval()
-    lq = torch.from_numpy(recipe["image"](1, 2, 32))
-    prediction = net.predict_codes(lq)
-    assert prediction.logits.shape == (2, 64, 16)
-    if changes.get("prediction") == "nearest":
-        assert torch.equal(prediction.codes, net.quantize.nearest(prediction.features))
-    assert net.decode(prediction, 1.0).shape == lq.shape
