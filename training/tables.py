@@ -29,7 +29,7 @@ from .export import discriminator_path, stage_path
 from .faces.data import find_faces
 from .faces.sampling import default_workers
 from .precision import use_quick_kernels
-from .presets import MINI_256, PAPER, TrainConfig, ablations
+from .presets import MINI_256, PAPER, TrainConfig, ablations, with_steps
 from .train import train_stage
 
 logger = logging.getLogger(__name__)
@@ -107,9 +107,9 @@ def _mini() -> TrainConfig:
     )
     model = CodeFormerConfig(vq=vq, dim=256, n_heads=4, n_layers=9, mlp_dim=512, cft_sizes=(32, 64, 128))
     first, second, third = MINI_256.stages
-    second = replace(second, steps=2_500, degradations=first.degradations)
-    third = replace(third, steps=2_500, decay=1_500, degradations=first.degradations)
-    return replace(MINI_256, name="ours", model=model, min_side=128, stages=(first, second, third))
+    second = replace(second, degradations=first.degradations)
+    third = replace(with_steps(third, 1_500), degradations=first.degradations)
+    return replace(MINI_256, name="ours", model=model, min_side=128, stages=(with_steps(first, 3_000), second, third))
 
 
 SCALES = {"mini": _mini(), "paper": replace(PAPER, name="ours")}

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from codeformer_core import CodeFormer, load_codeformer
 from codeformer_core.fidelity.plan import FidelityPlan
+from codeformer_core.models import Usage
+from codeformer_core.weights.checkpoint import save_checkpoint
 
 
 def test_another_fidelity_repeats_neither_detection_nor_prediction(nodes, image):
@@ -202,3 +205,16 @@ def test_a_crowd_is_restored_as_few_faces_are(nodes, image, face_at, rng, monkey
     for one, other in zip(crowd[:2], few[:2], strict=True):  # image, changed
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
     assert crowd[3:] == few[3:]  # how many, and what is said
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lookup": "none", "cft_sizes": ()}, {"lookup": "linear"}, {"seen_sizes": (32, 64)}]
+)
+def test_the_papers_ablations_restore_like_any_model(changes, nodes, image, tiny_config, tmp_path):
+    net = CodeFormer(replace(tiny_config, **changes))
+    save_checkpoint(tmp_path / "net.safetensors", net.state_dict(), net.config)
+    nodes.model.patcher.model = load_codeformer(tmp_path / "net.safetensors")
+    object.__setattr__(nodes.model, "usage", Usage(min_confidence=0.0))  # of random weights, which are not sure
+    restored, changed, _, count, _ = nodes.restore(image)
+    assert (restored.shape, count) == (image.shape, 2)
+    assert changed.amax() > 0.9
