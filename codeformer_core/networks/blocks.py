@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from . import winograd
+
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """The one norm of the convolutional parts: 32 groups of at least two channels, eps 1e-6.
@@ -15,9 +17,21 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(min(32, channels // 2), channels, eps=1e-6)
 
 
-def norm_swish(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    """swish(norm(x)); without gradients the norm's own output is overwritten, which saves a pass over memory."""
-    return F.silu(norm(x), inplace=not torch.is_grad_enabled())
+class Conv3x3(nn.Conv2d):
+    """A convolution of 3 x 3 that keeps the size, by Winograd's algorithm where that is sooner."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c', h, w)
+        return winograd.convolve(x, self) if winograd.pays(x, self) else super().forward(x)
+
+    def after_swish(self, norm: nn.GroupNorm, x: Tensor, overwrite: bool = False) -> Tensor:
+        """conv(swish(norm(x))); without gradients `overwrite` lets the result take the place of x, if it fits."""
+        if winograd.pays(x, self):
+            return winograd.convolve(x, self, norm, x if overwrite else None)
+        # Without gradients the norm's own output is overwritten, which saves a pass over memory.
+        return super().forward(F.silu(norm(x), inplace=not torch.is_grad_enabled()))
 
 
 class ResBlock(nn.Module):
@@ -26,15 +40,15 @@ class ResBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.norm1 = group_norm(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = Conv3x3(in_channels, out_channels)
         self.norm2 = group_norm(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv3x3(out_channels, out_channels)
         if in_channels != out_channels:
             self.conv_out = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c', h, w)
-        h = self.conv1(norm_swish(self.norm1, x))
-        h = self.conv2(norm_swish(self.norm2, h))
+        h = self.conv1.after_swish(self.norm1, x)
+        h = self.conv2.after_swish(self.norm2, h, overwrite=True)
         # In place: on CPUs another tensor of this size takes longer to allocate than to fill. No gradient needs h.
         return h.add_(self.conv_out(x) if hasattr(self, "conv_out") else x)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ResBlock
+from .blocks import Conv3x3, ResBlock
 
 Weight = Union[float, Tensor]  # noqa: UP007 (used at run time on Python 3.10)
 
@@ -83,9 +83,9 @@ class FuseBlock(nn.Module):
         self.encode_enc = ResBlock(2 * channels, channels)
         self.scale, self.shift = (
             nn.Sequential(
-                nn.Conv2d(channels, channels, 3, padding=1),
+                Conv3x3(channels, channels),
                 nn.LeakyReLU(0.2, inplace=True),
-                nn.Conv2d(channels, channels, 3, padding=1),
+                Conv3x3(channels, channels),
             )
             for _ in range(2)
         )
