@@ -31,7 +31,7 @@ ROOMS = {
                 "migration",
                 "networks",
             ),
-            "whole_files",
+            *("overlap", "whole_files"),
         },
         "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
@@ -47,6 +47,7 @@ ROOMS = {
         "facexlib_nets": set(),
         "networks": set(),
         "forking": set(),
+        "overlap": set(),
         "whole_files": set(),
     },
     "training": {

@@ -2,11 +2,8 @@
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +14,7 @@ from ..fidelity.plan import as_plan
 from ..film.fingerprint import file_stamp
 from ..film.reading import FILM_SUFFIXES
 from ..networks.cft import CFTWeights
+from ..overlap import Behind, ahead
 from ..pictures.arrays import from_float, to_float
 from ..pictures.files import Picture, output_suffix, read_picture, write_picture
 from ..pictures.folders import find_pictures
@@ -29,7 +27,6 @@ from ..whole_files import whole_file
 from .reports import face_report, own_crops, own_results, read_report, write_report
 
 ELSEWHERE = "choose another folder with --output"
-AHEAD = 3  # pictures that are read before they are worked on, and so many that wait to be written
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
 
 
@@ -122,45 +119,38 @@ def restore_files(
     """Restore pictures, one outcome each, as they are finished; a file that cannot be read does not stop the rest.
 
     `progress(done, total)` counts the faces of the pictures at hand. OSError if the disk takes no more.
-    The next pictures are read, and the last ones written, in threads of their own while the network works.
+    The next pictures are read and searched, and the last ones written, in threads of their own while the network works.
     """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        writing: deque[Future[Outcome]] = deque()
-        for chunk in _chunks(jobs, restorer, config, reader):
+    with Behind[Outcome]() as writing:
+        for chunk in _chunks(jobs, restorer, config):
             faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
             restored = iter(restorer.restore(faces, progress=progress))
             for opened in chunk:
                 if isinstance(opened, _Opened):
                     opened = opened._replace(faces=[next(restored) for _ in opened.faces])
-                writing.append(writer.submit(_written, opened, restorer, config))
-                while writing and (writing[0].done() or len(writing) > AHEAD):
-                    yield writing.popleft().result()
-        while writing:
-            yield writing.popleft().result()
+                yield from writing.finish(_written, opened, restorer, config)
+        yield from writing.rest()
 
 
-def _chunks(
-    jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, reader: ThreadPoolExecutor
-) -> Iterator[list["_Opened | Outcome"]]:
+def _chunks(jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig) -> Iterator[list["_Opened | Outcome"]]:
     """The pictures with their faces, as many together as fill a network batch; what cannot be read is an outcome."""
     originals = {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
-    waiting = iter(jobs)
-    reading: deque[tuple[Job, Future[_Opened]]] = deque()
     chunk: list[_Opened | Outcome] = []
     faces = pixels = 0
-    while True:
-        for job in islice(waiting, AHEAD - len(reading)):
-            reading.append((job, reader.submit(_open, job, restorer, config, originals)))
-        if not reading:
-            break
-        job, opening = reading.popleft()
+
+    def open_(job: Job) -> _Opened:
+        opened = _open(job, restorer, config, originals)
+        if sources.setdefault(opened.target, job.source) != job.source:
+            raise PictureError(f"{job.source}: its result would replace that of {sources[opened.target]}; rename one")
+        return opened
+
+    def find(opened: _Opened) -> _Opened:
+        return opened._replace(faces=_faces(opened, restorer, config))
+
+    for job, found in ahead(jobs, open_, find):
         try:
-            opened = opening.result()
-            if sources.setdefault(opened.target, job.source) != job.source:
-                other = sources[opened.target]
-                raise PictureError(f"{job.source}: its result would replace that of {other}; rename one")
-            opened = opened._replace(faces=_faces(opened, restorer, config))
+            opened = found.result()
         except PictureError as error:
             chunk.append(Outcome(job=job, message=str(error), failed=True))
             continue

@@ -13,6 +13,8 @@ from .metadata import Metadata, pillow_options, png_chunks
 
 logger = logging.getLogger(__name__)
 
+PNG_LEVEL = 3  # of zlib, 1 to 9: photographs take a third of the time of its usual 6, and 5 to 12 % more bytes
+
 
 def is_deep_png(image: Image.Image) -> bool:
     """Whether Pillow would cut this PNG from 16 bits to 8, or does not see its colour key; before it is loaded."""
@@ -51,7 +53,7 @@ def encode(
         chunks = [colour_chunks, *png_chunks(metadata, icc_profile, size)]
         if samples.dtype == np.uint16:
             return png.with_chunks(png.encode_deep(samples), chunks)
-        return png.with_chunks(_by_pillow(Image.fromarray(samples), format, {}), chunks)
+        return png.with_chunks(_by_pillow(Image.fromarray(samples), format, {"compress_level": PNG_LEVEL}), chunks)
     options, lost = pillow_options(metadata, format, size)
     _say_left_out(lost, format, path)
     if format == "TIFF":

@@ -23,7 +23,7 @@ from .report import Report
 # a GPU.
 ACTIVATIONS = 12.0
 MOST_FACES = 8  # at once through the network
-MOST_PICTURES = 16  # whose faces are remembered
+MOST_PICTURES = 4096  # whose faces are remembered
 DETECTING, PARSING = 300, 1000  # MiB likewise: for the larger detector at short side 640, and for ParseNet
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class LoadedModel:
         from ...codeformer_core.restoration import RestoreConfig
         from ...codeformer_core.restorer import FaceRestorer
 
+        self.predictions.begin_run()
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
         parts = {} if detector is None else {"mask_parts": detector.mask_parts}
@@ -60,32 +61,31 @@ class LoadedModel:
         restorer: Any,
         faces: Sequence[Any],
         progress: Callable[[int, int], None],
-        *,
-        remember: bool = True,
     ) -> list[list[Any]]:
         """`restorer.restore_at` on the device, as many faces at a time as its memory takes.
 
-        What the network predicts is kept for the next run, unless `remember` is off, as for videos.
+        What the network predicts is kept for the next run, as far as there is room.
         """
         todo = sum(not face.note for face in faces)
         if not todo:
             return restorer.restore_at(weights, faces)
         with self.on_device(todo) as at_once:
-            remembering = self._remembering(restorer, at_once, self.predictions if remember else Remembered(0))
+            remembering = self._remembering(restorer, at_once)
             return remembering.restore_at(weights, faces, progress=progress)
 
     def weigh(self, restorer: Any, faces: Sequence[Any], weights: Any) -> list[Any]:
         """The faces with the weights that would be in force for them: their codes are predicted, nothing is decoded."""
         with self.on_device(len(faces)):
-            remembering = self._remembering(restorer, 1, self.predictions)
+            remembering = self._remembering(restorer, 1)
             weighed = [remembering.weigh([face], remembering.predict([face]), weights) for face in faces]
         return [face for (face,) in weighed]
 
-    def _remembering(self, restorer: Any, batch_size: int, kept: Remembered[Any]) -> Any:
+    def _remembering(self, restorer: Any, batch_size: int) -> Any:
         from .predicted import RememberingRestorer
 
         config = replace(restorer.config, batch_size=batch_size)
-        return RememberingRestorer(self.net, restorer.detector, config, parser=restorer.parser, predictions=kept)
+        own = {"parser": restorer.parser, "predictions": self.predictions}
+        return RememberingRestorer(self.net, restorer.detector, config, **own)
 
     @contextmanager
     def on_device(self, todo: int) -> Iterator[int]:
@@ -153,6 +153,7 @@ class LoadedDetector:
         if config is not None:
             return self._search(images, config)
         config = self.config
+        self.found.begin_run()
         keys = [(config, content_key(image)) for image in images]
         known = [self.found.get(key) for key in keys]
         if unknown := [i for i, faces in enumerate(known) if faces is None]:
@@ -165,7 +166,8 @@ class LoadedDetector:
         if self.patcher is None:
             return self.detector.detect(images, config)
         side = COARSE if config.short_side == "auto" else config.short_side  # tiles need no more than the whole picture
-        needed = int(DETECTING * 2**20 * (side / COARSE) ** 2)
+        at_once = min(len(images), config.batch_size)
+        needed = int(at_once * DETECTING * 2**20 * (side / COARSE) ** 2)
         with _loaded(self.patcher, needed, f"a picture at short_side {side}", "lower short_side"):
             return self.detector.detect(images, config)
 

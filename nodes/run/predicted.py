@@ -38,6 +38,8 @@ class RememberingRestorer(FaceRestorer):
     def _keep(self, keys: Sequence[Hashable], predicted: CodePrediction) -> None:
         size = sum(x.nbytes for x in _tensors(predicted)) // len(keys)
         for n, key in enumerate(keys):
+            if not self.predictions.room_for(size):
+                return
             own = _each(predicted, lambda x, n=n: x[n : n + 1].to("cpu", copy=True))
             self.predictions.put(key, own, size)
 

@@ -16,6 +16,12 @@ def stop_if_interrupted(*_: Any) -> None:
     mm.throw_exception_if_processing_interrupted()
 
 
+def stop_behind(*_: Any) -> None:
+    """The same in a thread that works behind the node: the cross stays pressed, so that the node's own sees it too."""
+    if mm.processing_interrupted():
+        raise mm.InterruptProcessingException
+
+
 def watched(items: Sequence[T]) -> Iterator[T]:
     """Each item in turn; the progress bar moves after it, and a pressed cross stops before the next."""
     bar = ProgressBar(len(items))

@@ -10,20 +10,22 @@ from torch import Tensor
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.film.steady import SteadyFaces
+from ...codeformer_core.overlap import Behind
 from ...codeformer_core.pasting.masks import USUAL_PARTS
-from ...codeformer_core.restoration import RestoreConfig
+from ...codeformer_core.restoration import AlignedFace, RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
 from .film import film_restorer
 from .found import FoundFaces
 from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import PREVIEWS, to_image, to_limits, to_pictures
-from .progress import Portions, count_faces, stop_if_interrupted, watched
+from .progress import Portions, count_faces, stop_behind, stop_if_interrupted, watched
 from .report import Report, counted, named
 from .signatures import check_faces, check_picture, signature
 from .upscale import enlarged
 from .weights import draw_weights, fitted, in_batch, said_weights
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
+SEARCHED = 4  # of these together
 FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
 
 
@@ -65,40 +67,52 @@ def restore_batch(
     restored = np.empty((count, h * upscale, w * upscale, 3), np.float32)
     changed = np.empty(restored.shape[:3], np.float32)
     found, signatures, left, softened, spoken, weighed, progress = [], [], [], [], [], [], Portions(count)
-    for start in range(0, count, PORTION):
-        part = slice(start, start + PORTION)
-        pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
-        progress.begin(len(pictures))
-        aligned = []
-        for i, picture in enumerate(progress.each(pictures, 0, FOUND)):
-            seen = restorer.detect([picture])[0] if tracked is None else tracked.faces[start + i]
-            seen = [replace(face, image_index=start + i) for face in seen]
-            aligned.append(restorer.align(picture, seen))
-        every = [face for its_faces in aligned for face in its_faces]
-        shown = progress.between(FOUND, RESTORED)
-        if steady is None:
-            (better,) = model.restore_at([plan], restorer, every, shown, remember=count <= PORTION)
-        else:
-            better = steady.restore(every, progress=shown)
-        spoken += said_weights(better) if weights is not None else []
-        order = iter(better)
-        for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
-            its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
-            if strength < 1:
-                limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
-            large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
-            restored[start + i] = restorer.paste(picture, its_faces, large, limit, stop_if_interrupted)
-            changed[start + i] = restorer.changed((h, w), its_faces, limit)
-            found.append([face.face for face in its_faces])
-            if weights is not None and len(weighed) < PREVIEWS:
-                weighed.append(draw_weights(picture, its_faces))
-            signatures.append(signature(picture))
-            softened += [
-                f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
-                for face in its_faces
-                if face.restored is not None and face.strength < 1
-            ]
-            left += [f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note]
+
+    def paste(i: int, picture: np.ndarray, faces: list[AlignedFace], large: Any, limit: np.ndarray | None) -> None:
+        restored[i] = restorer.paste(picture, faces, large, limit, stop_behind)
+        changed[i] = restorer.changed((h, w), faces, limit)
+
+    # As the command line writes files: faces are pasted by the processor while the network restores those of the next
+    # portion.
+    with Behind[None]() as pasting:
+        for start in range(0, count, PORTION):
+            part = slice(start, start + PORTION)
+            pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
+            progress.begin(len(pictures))
+            aligned = []
+            for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
+                some = pictures[first : first + SEARCHED]
+                place = slice(start + first, start + first + len(some))
+                for seen in restorer.detect(some) if tracked is None else tracked.faces[place]:
+                    i = len(aligned)
+                    aligned.append(restorer.align(pictures[i], [replace(face, image_index=start + i) for face in seen]))
+            every = [face for its_faces in aligned for face in its_faces]
+            shown = progress.between(FOUND, RESTORED)
+            if steady is None:
+                (better,) = model.restore_at([plan], restorer, every, shown)
+            else:
+                better = steady.restore(every, progress=shown)
+            spoken += said_weights(better) if weights is not None else []
+            order = iter(better)
+            for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
+                its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
+                if strength < 1:
+                    limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
+                large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
+                list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
+                found.append([face.face for face in its_faces])
+                if weights is not None and len(weighed) < PREVIEWS:
+                    weighed.append(draw_weights(picture, its_faces))
+                signatures.append(signature(picture))
+                softened += [
+                    f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
+                    for face in its_faces
+                    if face.restored is not None and face.strength < 1
+                ]
+                left += [
+                    f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note
+                ]
+        list(pasting.rest())
     faces_found = FoundFaces(faces=found, height=h, width=w, signatures=signatures)
     report.say(f"{counted(done := faces_found.count - len(left), 'face')} restored in {counted(count, 'picture')}")
     if without := [i for i, its_faces in enumerate(found) if not its_faces]:

@@ -64,6 +64,8 @@ def stand_ins(folder: Path) -> dict[str, dict[str, Any]]:
         "get_free_memory": lambda _: 2**34,
         "load_models_gpu": lambda *_, **__: None,
         "throw_exception_if_processing_interrupted": lambda: None,
+        "processing_interrupted": lambda: False,
+        "InterruptProcessingException": InterruptedError,
     }
     files = {
         "get_filename_list": lambda _: sorted(path.name for path in folder.iterdir()),
@@ -144,7 +146,7 @@ def nodes(run, tiny_net, face_at, monkeypatch):
     count("decode", tiny_net.decode)
     patcher = loaded.ModelPatcher(tiny_net, torch.device("cpu"), torch.device("cpu"))
     detector = FixedFaces(face_at(50, 50, 60), face_at(110, 60, 50))
-    kept = remembered.Remembered(16)
+    kept = remembered.Remembered(4096)
 
     def restore(image, mask=None, upscale_model=None, **changed):
         said = report.Report()

@@ -45,9 +45,11 @@ def test_faces_with_tracks_are_restored_as_given_and_held_steady(nodes, image, r
 def test_what_is_remembered_has_a_bound(run):
     kept = run("remembered").Remembered(10)
     for key in range(5):
+        kept.begin_run()
         kept.put(key, str(key), 4)
     assert kept.bytes <= 10
     assert (kept.get(2), kept.get(3), kept.get(4)) == (None, "3", "4")
+    kept.begin_run()
     kept.get(3)
     kept.put(5, "5", 4)
     assert (kept.get(3), kept.get(4)) == ("3", None)
@@ -55,9 +57,38 @@ def test_what_is_remembered_has_a_bound(run):
     assert kept.get(6) is None
 
 
-def test_long_batches_are_not_remembered(nodes, image):
-    nodes.restore(image.repeat(17, 1, 1, 1))
-    assert nodes.model.predictions.bytes == 0
+def test_of_more_than_there_is_room_for_the_first_are_remembered(nodes, image, rng):
+    frames = image + torch.linspace(0, 0.1, 17)[:, None, None, None]
+    nodes.restore(image)
+    each = nodes.model.predictions.bytes // 2
+    nodes.model.predictions.most_bytes = 5 * each
+    nodes.restore(frames, fidelity=0.2)
+    assert nodes.model.predictions.bytes == 5 * each
+    searched, predicted = nodes.detector.searched, nodes.calls["predict"]
+    nodes.restore(frames, fidelity=0.8)
+    assert nodes.detector.searched == searched
+    assert nodes.calls["predict"] == predicted + 2 * 17 - 5
+    nodes.restore(1 - image)  # another run: what it adds stands in place of what it does not use
+    nodes.restore(1 - image)
+    assert nodes.calls["predict"] == predicted + 2 * 17 - 5 + 2
+
+
+def test_a_batch_is_as_its_pictures_alone(nodes, image):
+    """Pasting lies behind the network, portion by portion, and each picture gets its own faces."""
+    frames = image * torch.linspace(0.5, 1, 40)[:, None, None, None]
+    restored, changed, *_ = nodes.restore(frames)
+    for i in (0, 15, 16, 39):
+        alone, its_change, *_ = nodes.restore(frames[i : i + 1])
+        np.testing.assert_allclose(restored[i], alone[0], atol=1e-5)
+        torch.testing.assert_close(changed[i], its_change[0])
+
+
+def test_the_cross_stops_pasting_and_leaves_nothing_running(nodes, image, run, monkeypatch):
+    pressed = run("loaded").mm
+    monkeypatch.setattr(pressed, "processing_interrupted", lambda: True)
+    with pytest.raises(InterruptedError):
+        nodes.restore(image.repeat(40, 1, 1, 1))
+    assert nodes.detector.searched < 40
 
 
 def test_strength_blends_and_the_mask_says_so(nodes, image):

@@ -16,6 +16,7 @@ from codeformer_core.command_line import batch
 from codeformer_core.command_line.batch import BatchConfig, Outcome, find_jobs, is_done, restore_files
 from codeformer_core.detection.detector import as_pictures
 from codeformer_core.detection.faces import Face
+from codeformer_core.overlap import AT_ONCE
 from codeformer_core.pasting.alignment import template
 from codeformer_core.pictures import files
 from codeformer_core.pictures.files import read_picture
@@ -292,7 +293,7 @@ def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny
     outcomes = restore_files(jobs, restorer, BatchConfig(out=tmp_path / "out"))
     for _ in range(2):
         next(outcomes)
-    assert detector.pictures <= 2 + batch.AHEAD + 2  # the batches of those that wait to be written, and the next
+    assert detector.pictures <= 2 + AT_ONCE + AT_ONCE + 2  # the batches of those that wait to be written, and the next
     assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
     del outcomes
 
