@@ -18,6 +18,7 @@ from skimage.data import astronaut
 
 from codeformer_core import CodeFormerConfig, FaceRestorer, load_detector
 from codeformer_core.command_line.batch import BatchConfig, find_jobs, restore_files
+from codeformer_core.command_line.memory import keep_freed_memory
 from codeformer_core.detection.faces import FaceSelection
 from codeformer_core.networks.codeformer import CodePrediction
 from codeformer_core.pictures.files import write_picture
@@ -58,6 +59,7 @@ def crowd() -> np.ndarray:
 
 def measure(source: Path, faces: int) -> tuple[int, float]:
     """Faces restored, and peak bytes beyond what is resident once all is loaded, in this process."""
+    keep_freed_memory()
     torch.set_num_threads(1)
     config = RestoreConfig(selection=FaceSelection(max_faces=faces))
     restorer = FaceRestorer(Identity(), load_detector(), config)  # pyright: ignore[reportArgumentType]

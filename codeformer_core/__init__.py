@@ -4,11 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .colouring import ColourConfig, FaceColourer
     from .detection.detector import DetectorConfig
     from .detection.faces import Face, FaceSelection
     from .detection.load import load_detector
     from .fidelity.mask import FidelityMask
     from .fidelity.plan import AutoFidelity, FidelityPlan
+    from .filling import FaceFiller, FillConfig
     from .networks.cft import CFTWeights
     from .networks.codeformer import CodeFormer, CodePrediction
     from .networks.config import CodeFormerConfig, VQConfig
@@ -27,12 +29,16 @@ _MODULES = {
     "CodeFormer": "networks.codeformer",
     "CodeFormerConfig": "networks.config",
     "CodePrediction": "networks.codeformer",
+    "ColourConfig": "colouring",
     "DetectorConfig": "detection.detector",
     "Face": "detection.faces",
+    "FaceColourer": "colouring",
+    "FaceFiller": "filling",
     "FaceRestorer": "restorer",
     "FaceSelection": "detection.faces",
     "FidelityMask": "fidelity.mask",
     "FidelityPlan": "fidelity.plan",
+    "FillConfig": "filling",
     "Restoration": "restoration",
     "RestoreConfig": "restoration",
     "VQAutoEncoder": "networks.vqgan",

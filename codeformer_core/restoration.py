@@ -1,6 +1,6 @@
 """What a restoration is told and what it gives: settings, faces on their way through the pipeline, results."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,6 +17,7 @@ from .pasting.masks import USUAL_PARTS, MaskPart, check_parts
 Weighting = float | CFTWeights | FidelityPlan
 # Faces with more pixels than the crop keep the picture's finer detail, are pasted without it, or are left alone.
 LargeFaces = Literal["keep_detail", "replace", "skip"]
+NO_PIXELS, NOWHERE = np.empty((0, 0, 3), np.float32), np.empty((0, 0), bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,17 @@ class AlignedFace:
     def mean_confidence(self) -> float:
         """The mean probability of the codes, 0 to 1; NaN before they are predicted."""
         return float("nan") if self.confidence is None else float(self.confidence.mean())
+
+    def without_pixels(self) -> "AlignedFace":
+        """The same with crops of no pixels, for reports: faces of a crowd are not all held in memory."""
+        return replace(
+            self,
+            crop=NO_PIXELS,
+            inside=NOWHERE,
+            mask=None,
+            unhidden=None if self.unhidden is None else self.unhidden.mean(keepdims=True),
+            restored=None if self.restored is None else NO_PIXELS,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

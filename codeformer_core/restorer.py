@@ -97,30 +97,32 @@ class FaceRestorer:
 
     def align(self, image: np.ndarray, faces: Sequence[Face]) -> list[AlignedFace]:
         """The faces of a picture as aligned crops; one whose landmarks cannot be aligned is left out, and warned of."""
-        size = self.face_size
-        aligned = []
+        return [self.cut(image, face, affine, n) for n, (face, affine) in enumerate(self.alignable(faces))]
+
+    def alignable(self, faces: Sequence[Face]) -> list[tuple[Face, np.ndarray]]:
+        """Those faces of a picture that can be aligned, each with its affine (2, 3); the others are warned of."""
+        kept = []
         for face in faces:
             try:
-                affine = estimate_affine(face.landmarks, size, robust=face.track is None)
+                kept.append((face, estimate_affine(face.landmarks, self.face_size, robust=face.track is None)))
             except ValueError as error:
                 logger.warning("a face at %s is left as it is: %s", face.box.round().tolist(), error)
-                continue
-            crop = crop_face(image, affine, size)
-            inside = inside_picture(affine, size, image.shape[:2])
-            note = self._skip_note(affine) if inside.any() else "skipped: lies outside the picture"
-            aligned.append(
-                AlignedFace(
-                    face=face,
-                    affine=affine,
-                    crop=crop,
-                    inside=inside,
-                    note=note,
-                    number=len(aligned) if face.track is None else face.track,
-                    strength=side_strength(face.pose, self.config.side_strength),
-                    image_size=image.shape[:2],
-                )
-            )
-        return aligned
+        return kept
+
+    def cut(self, image: np.ndarray, face: Face, affine: np.ndarray, number: int = 0) -> AlignedFace:
+        """One face of a picture as an aligned crop; `number` is its place among the picture's faces."""
+        size = self.face_size
+        inside = inside_picture(affine, size, image.shape[:2])
+        return AlignedFace(
+            face=face,
+            affine=affine,
+            crop=crop_face(image, affine, size),
+            inside=inside,
+            note=self._skip_note(affine) if inside.any() else "skipped: lies outside the picture",
+            number=number if face.track is None else face.track,
+            strength=side_strength(face.pose, self.config.side_strength),
+            image_size=image.shape[:2],
+        )
 
     def as_aligned(self, image: np.ndarray) -> AlignedFace:
         """A picture (s, s, 3) of any size s that is itself an aligned face, to be replaced as a whole."""
@@ -343,17 +345,20 @@ class FaceRestorer:
         return pasted_mask(image_size, self._patches(faces), upscale=self.config.upscale, limit=limit)
 
     def _patches(self, faces: Sequence[AlignedFace]) -> list[Patch]:
-        return [
-            Patch(
-                restored=face.restored,  # pyright: ignore[reportArgumentType]
-                crop=face.crop,
-                affine=face.affine,
-                mask=face.mask,  # pyright: ignore[reportArgumentType]
-                detail=own_detail(face.affine) if self.config.large_faces == "keep_detail" else 0.0,
-            )
-            for face in self.masked(faces)
-            if face.restored is not None
-        ]
+        return [patch for face in faces if (patch := self.patch(face)) is not None]
+
+    def patch(self, face: AlignedFace) -> Patch | None:
+        """A face as `paste_faces` takes it; None if it is not restored."""
+        if face.restored is None:
+            return None
+        (face,) = self.masked([face])
+        return Patch(
+            restored=face.restored,  # pyright: ignore[reportArgumentType]
+            crop=face.crop,
+            affine=face.affine,
+            mask=face.mask,  # pyright: ignore[reportArgumentType]
+            detail=own_detail(face.affine) if self.config.large_faces == "keep_detail" else 0.0,
+        )
 
     def masked(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
         """The faces, those that are restored with a `mask`: their own, or else the feathered square or parsed face.

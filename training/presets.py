@@ -9,16 +9,22 @@ from codeformer_core.pictures.degradation import PUBLISHED_LARGE, PUBLISHED_SMAL
 
 from .faces.augment import AugmentConfig
 
-PerceptualName = Literal["vgg19", "lpips", "efficientnet", "retinaface"]
+PerceptualName = Literal["vgg19", "lpips", "st-lpips", "efficientnet", "retinaface"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of stage III with its own fidelity weight and degradations."""
+    """A part of stage III with its own fidelity weight and degradations; those that end together take turns."""
 
     until: int  # the first step that no longer belongs to it
-    w: float = 1.0
+    w: float = 1.0  # 0 or more; beyond 1 in training alone
     degradations: tuple[DegradationConfig, ...] = (PAPER_DEGRADATION,)
+    code_only: bool = False  # no face is decoded: the losses of codes and features alone
+    turns: int = 1  # steps in a row, where several phases end together
+
+    def __post_init__(self):
+        if self.w < 0 or self.turns < 1:
+            raise ValueError(f"a phase has w of 0 or more and 1 turn or more, got w {self.w} and {self.turns} turns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,7 @@ class StageConfig:
     batch_size: int = 16  # faces a step, of all processes and accumulated batches together
     degradations: tuple[DegradationConfig, ...] = (PAPER_DEGRADATION,)  # each sample draws one; unused in stage I
     phases: tuple[Phase, ...] = ()  # of stage III; none = w 1 and `degradations` throughout
+    detach_cft: bool = False  # in stage III no gradient goes through the CFT blocks into the encoder
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     lr: float = 8e-5
@@ -36,6 +43,7 @@ class StageConfig:
     warmup: int = 0  # steps in which the learning rate rises linearly to `lr`
     decay: int = 0  # last steps, in which it falls to `final_lr` as a half cosine
     final_lr: float = 0.0  # as a share of `lr`
+    halve_at: tuple[int, ...] = ()  # steps from which it is half of what it was
     clip_norm: float = 0.0  # largest norm of all gradients together; 0 = not clipped
     ema_decay: float = 0.995  # of the averaged weights, which are what is exported; 0 = the last weights
 
@@ -44,6 +52,7 @@ class StageConfig:
     w_crops: float = 0.0  # LPIPS of VGG16 on a crop of each face, at the size that it really has
     w_colour: float = 0.0  # mean colours of areas of 16 x 16 px
     w_codebook: float = 1.0  # Eq. 3, stage I; its beta is in VQConfig
+    beta_on: Literal["commitment", "codebook"] = "commitment"  # the term that beta weighs: Eq. 3 has the commitment's
     w_code: float = 0.5  # cross-entropy of Eq. 6, stages II and III
     w_feature: float = 1.0  # distance to the code items of Eq. 6
     w_adversarial: float = 0.8
@@ -52,6 +61,7 @@ class StageConfig:
     adversarial: Literal["hinge", "log"] = "log"  # "log" is Eq. 2
     adversarial_from: int = 0  # the step from which there is a discriminator
     discriminator_lr: float | None = None  # None = `lr`
+    inherit_discriminator: bool = False  # begin with stage I's and not with a random one
 
     unquantized_until: int = 0  # in stage I the share of faces that skip the codebook falls from 1 to 0 at this step
     revive_every: int = 0  # steps after which unused code items are drawn anew from the encoder's outputs; 0 = never
@@ -76,9 +86,23 @@ class StageConfig:
             )
         if self.adversarial not in ("hinge", "log"):
             raise ValueError(f"adversarial is 'hinge' or 'log', got {self.adversarial!r}")
+        if self.beta_on not in ("commitment", "codebook"):
+            raise ValueError(f"beta_on is 'commitment' or 'codebook', got {self.beta_on!r}")
         ends = [phase.until for phase in self.phases]
-        if ends != sorted(set(ends)) or (ends and ends[-1] < self.steps):
+        if ends != sorted(ends) or (ends and ends[-1] < self.steps):
             raise ValueError(f"phases end in rising order, the last at the stage's {self.steps} steps, got {ends}")
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that a step belongs to; beyond the last step, the last."""
+        if not self.phases:
+            return Phase(until=self.steps, degradations=self.degradations)
+        end = next((phase.until for phase in self.phases if step < phase.until), self.phases[-1].until)
+        turns = [phase for phase in self.phases if phase.until == end for _ in range(phase.turns)]
+        return turns[step % len(turns)]
+
+    def degradations_at(self, step: int) -> tuple[DegradationConfig, ...]:
+        """Of these each sample of a step draws one."""
+        return self.phase_at(step).degradations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,32 +147,66 @@ class TrainConfig:
         """The config of stage 1, 2 or 3."""
         return self.stages[number - 1]
 
+    def judges_faces(self, number: int) -> bool:
+        """Whether a stage has losses of restored faces; stage II has those of codes alone, but with a free decoder."""
+        return number != 2 or self.train_decoder
 
+
+# Of the adversary the paper gives the weight alone, 0.8. A random discriminator's gradient says nothing, and its
+# adaptive weight makes it large: so it begins after the autoencoder has learnt to rebuild, and goes on into stage III.
+_PAPER_COMMON = {"adaptive_most": 1.0, "inherit_discriminator": True}
 PAPER = TrainConfig(
     name="paper",
     stages=(
-        StageConfig(),
-        StageConfig(steps=200_000),
-        StageConfig(steps=20_000, lr=2e-5),
+        StageConfig(adaptive_most=1.0, adversarial_from=30_001),
+        StageConfig(**_PAPER_COMMON, steps=200_000),
+        StageConfig(**_PAPER_COMMON, steps=20_000, lr=2e-5),
     ),
 )
 
+# The recipe of the published checkpoints, as far as it is known. What it does not tell is the paper's.
+_PUBLISHED_COMMON = {"betas": (0.9, 0.99), "adversarial": "hinge", "adaptive_most": 1.0}
 PUBLISHED = TrainConfig(
     name="published",
+    perceptual="lpips",
+    adain=False,  # in use it is on
     stages=(
-        StageConfig(steps=1_600_000, batch_size=32, lr=7e-5, adversarial="hinge", adversarial_from=30_001),
-        StageConfig(steps=500_000, batch_size=32, lr=1e-4, degradations=(PUBLISHED_LARGE,)),
         StageConfig(
+            **_PUBLISHED_COMMON,
+            steps=1_600_000,
+            batch_size=32,
+            lr=7e-5,
+            decay=1_600_000,
+            final_lr=6 / 7,  # 6e-5
+            beta_on="codebook",  # there; the paper has it on the commitment term
+            adversarial_from=30_001,
+        ),
+        StageConfig(
+            **_PUBLISHED_COMMON,
+            steps=500_000,
+            batch_size=32,
+            lr=1e-4,
+            halve_at=(400_000, 450_000),
+            degradations=(PUBLISHED_LARGE,),
+        ),
+        StageConfig(
+            **_PUBLISHED_COMMON,
             steps=150_000,
             batch_size=24,
             lr=5e-5,
+            decay=150_000,
+            final_lr=0.4,  # 2e-5
             ema_decay=0.997,
-            adversarial="hinge",
             w_adversarial=0.1,
             adversarial_from=5_001,
-            phases=(  # large degradations first, then both kinds
-                Phase(until=75_000, degradations=(PUBLISHED_LARGE,)),
-                Phase(until=150_000, degradations=(PUBLISHED_LARGE, PUBLISHED_SMALL)),
+            inherit_discriminator=True,
+            detach_cft=True,
+            phases=(
+                Phase(until=40_000, degradations=(PUBLISHED_SMALL,)),
+                Phase(until=80_000, degradations=(PUBLISHED_SMALL,), w=1.3),
+                Phase(until=120_000, degradations=(PUBLISHED_LARGE,), code_only=True),
+                Phase(until=150_000, degradations=(PUBLISHED_LARGE,), code_only=True, turns=14),
+                Phase(until=150_000, degradations=(PUBLISHED_SMALL,), w=1.3),
             ),
         ),
     ),
@@ -303,6 +361,7 @@ def with_steps(stage: StageConfig, steps: int) -> StageConfig:
         steps=steps,
         warmup=scaled(stage.warmup),
         decay=scaled(stage.decay),
+        halve_at=tuple(scaled(step) for step in stage.halve_at),
         adversarial_from=scaled(stage.adversarial_from),
         unquantized_until=scaled(stage.unquantized_until),
         revive_until=scaled(stage.revive_until),

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
-from .evaluation.compare import EvalConfig, Networks, compare, to_unit
+from .evaluation.compare import EvalConfig, Networks, compare
 from .evaluation.grid import grid_strength
-from .evaluation.metrics import FaceMetric, bundled_metrics
+from .evaluation.metrics import FaceMetric, bundled_metrics, to_unit
 from .faces.data import find_faces, read_face, to_tensor
 from .presets import Gate
 from .stages.image_loss import at_size

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..crowd import CROWD, restore_crowd
+from ..detection.faces import Face
 from ..fidelity.mask import FidelityMask
-from ..fidelity.plan import as_plan
+from ..fidelity.plan import FidelityPlan, as_plan
 from ..film.fingerprint import file_stamp
 from ..film.reading import FILM_SUFFIXES
 from ..networks.cft import CFTWeights
@@ -80,6 +82,8 @@ class _Opened(NamedTuple):
     stamps: dict[str, Any]
     target: Path
     faces: Sequence[AlignedFace] = ()
+    crowd: Sequence[Face] = ()  # in place of `faces`: too many to be held in memory together
+    plan: FidelityPlan | None = None  # of this picture alone
 
 
 def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
@@ -128,6 +132,10 @@ def restore_files(
             faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
             restored = iter(restorer.restore(faces, progress=progress))
             for opened in chunk:
+                if isinstance(opened, _Opened) and opened.crowd:
+                    yield from writing.rest()
+                    yield _written(opened, restorer, config, progress)
+                    continue
                 if isinstance(opened, _Opened):
                     opened = opened._replace(faces=[next(restored) for _ in opened.faces])
                 yield from writing.finish(_written, opened, restorer, config)
@@ -150,7 +158,7 @@ def _chunks(
         return opened
 
     def find(opened: _Opened) -> _Opened:
-        return opened._replace(faces=_faces(opened, restorer, config))
+        return _with_faces(opened, restorer, config)
 
     for job, found in ahead(jobs, open_, find):
         try:
@@ -159,7 +167,7 @@ def _chunks(
             chunk.append(Outcome(job=job, message=str(error), failed=True))
             continue
         chunk.append(opened)
-        faces += len(opened.faces)
+        faces += len(opened.faces) + len(opened.crowd)
         pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
         if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
             yield chunk
@@ -167,16 +175,21 @@ def _chunks(
     yield chunk
 
 
-def _faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) -> list[AlignedFace]:
-    """The faces of a picture, with what goes with them."""
+def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) -> "_Opened":
+    """The picture with its faces, and what goes with them."""
     job, rgb = opened.job, opened.picture.rgb
+    plan = _fidelity_plan(job, restorer, config)
     if config.aligned:
-        faces = [_at(job.frame, restorer.as_aligned(rgb))]
+        face = restorer.as_aligned(rgb)
+        faces = [replace(face, face=replace(face.face, image_index=job.frame))]
     else:
-        faces = restorer.align(rgb, [replace(face, image_index=job.frame) for face in restorer.detect(rgb)[0]])
-    if config.save_crops:
-        _check_crops(job, faces, config)
-    return _with_fidelity_mask(faces, job, restorer, config)
+        found = [replace(face, image_index=job.frame) for face in restorer.detect(rgb)[0]]
+        if len(found) > CROWD:
+            _check_crops(job, len(found), config)
+            return opened._replace(crowd=found, plan=plan)
+        faces = restorer.align(rgb, found)
+    _check_crops(job, len(faces), config)
+    return opened._replace(faces=[replace(face, w=plan) for face in faces], plan=plan)
 
 
 def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: frozenset[Path]) -> _Opened:
@@ -210,47 +223,77 @@ def check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
         raise PictureError(f"{path}: is there already and is no result of {job.source}; {ELSEWHERE}, or --overwrite")
 
 
-def _check_crops(job: Job, faces: Sequence[AlignedFace], config: BatchConfig) -> None:
+def _check_crops(job: Job, faces: int, config: BatchConfig) -> None:
     ours = own_crops(read_report(job.report))
-    for name in _crop_names(faces):
+    for name in _crop_names(faces, config):
         check_free(_crops(job) / name, name in ours, job, config)
 
 
-def _written(opened: "_Opened | Outcome", restorer: FaceRestorer, config: BatchConfig) -> Outcome:
+def _written(
+    opened: "_Opened | Outcome",
+    restorer: FaceRestorer,
+    config: BatchConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
     """The outcome of a picture: what it is already, or that of writing it."""
     if isinstance(opened, Outcome):
         return opened
     try:
-        return _write(opened, restorer, config)
+        return _write(opened, restorer, config, progress)
     except PictureError as error:
         return Outcome(job=opened.job, message=str(error), failed=True)
 
 
-def _write(opened: _Opened, restorer: FaceRestorer, config: BatchConfig) -> Outcome:
-    """Write the result, the crops if wanted, and last the whole report."""
-    job, picture, stamps, target, faces = opened
+def _write(
+    opened: _Opened, restorer: FaceRestorer, config: BatchConfig, progress: Callable[[int, int], None] | None
+) -> Outcome:
+    """Write the result, the crops if wanted, and last the whole report; a crowd is restored on the way."""
+    job, picture, target = opened.job, opened.picture, opened.target
     upscale = restorer.config.upscale
     background = _companion(config.background, job, picture, upscale)
     mask = _companion(config.mask, job, picture, 1)
-    restored = sum(face.restored is not None for face in faces)
+    limit = None if mask is None else mask[..., 0]
     # Until the whole report follows, this one says which files are ours, and that the picture is not done.
     before = read_report(job.report)
     results = [name for name in own_results(before) if name != target.name and target.with_name(name).is_file()]
     crops = [name for name in own_crops(before) if (_crops(job) / name).is_file()]
-    planned = sorted({*crops, *(_crop_names(faces) if config.save_crops else ())})
+    planned = sorted({*crops, *_crop_names(len(opened.faces or opened.crowd), config)})
     write_report(job.report, {"output": target.name, "earlier": results, "crops": planned})
+    written: list[str] = []
+
+    def look(i: int, face: AlignedFace) -> None:
+        written.extend(_write_crops(_crops(job), i, face) if config.save_crops else ())
+
+    pasted, faces = None, opened.faces
+    if opened.crowd:
+        pasted, faces = restore_crowd(
+            restorer,
+            picture.rgb,
+            opened.crowd,
+            w=opened.plan,
+            background=background,
+            limit=limit,
+            progress=progress,
+            look=look,
+        )
+    for i, face in enumerate(opened.faces):
+        look(i, face)
+    restored = sum(face.restored is not None for face in faces)
     unchanged = restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix
     if unchanged and not config.strip_metadata:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
     else:
-        image = restorer.paste(picture.rgb, faces, background, None if mask is None else mask[..., 0])
-        write_picture(target, image, picture)
-    if config.save_crops:
-        crops = _write_crops(_crops(job), faces, crops)
+        write_picture(
+            target, restorer.paste(picture.rgb, faces, background, limit) if pasted is None else pasted, picture
+        )
+    if config.save_crops:  # of an earlier run that may have found more faces
+        for name in set(crops) - set(written):
+            (_crops(job) / name).unlink()
+        crops = sorted(written)
     height, width = (n * upscale for n in picture.rgb.shape[:2])
     report = {
-        "inputs": stamps,
+        "inputs": opened.stamps,
         "output": target.name,
         "earlier": results,
         "crops": crops,
@@ -266,20 +309,13 @@ def _write(opened: _Opened, restorer: FaceRestorer, config: BatchConfig) -> Outc
     return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
 
 
-def _at(frame: int, face: AlignedFace) -> AlignedFace:
-    return replace(face, face=replace(face.face, image_index=frame))
-
-
-def _with_fidelity_mask(
-    faces: list[AlignedFace], job: Job, restorer: FaceRestorer, config: BatchConfig
-) -> list[AlignedFace]:
-    """The faces, each with the plan in which its picture's own fidelity mask stands, if it has one."""
+def _fidelity_plan(job: Job, restorer: FaceRestorer, config: BatchConfig) -> FidelityPlan | None:
+    """The plan in which the picture's own fidelity mask stands; None if it has none."""
     path = companion_path(config.fidelity_mask, job)
     if path is None or isinstance(restorer.config.w, CFTWeights):
-        return faces
+        return None
     mask = FidelityMask(values=to_float(read_picture(path).rgb)[..., 0])
-    plan = replace(as_plan(restorer.config.w), mask=mask)
-    return [replace(face, w=plan) for face in faces]
+    return replace(as_plan(restorer.config.w), mask=mask)
 
 
 def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
@@ -310,19 +346,19 @@ def _crops(job: Job) -> Path:
     return job.report.with_name(f"{job.report.stem}_faces")
 
 
-def _crop_names(faces: Sequence[AlignedFace]) -> list[str]:
-    return [f"{i:02}_{step}.png" for i in range(len(faces)) for step in ("before", "after")]
+def _crop_names(faces: int, config: BatchConfig) -> list[str]:
+    """What the crops of so many faces may be called."""
+    return [f"{i:02}_{step}.png" for i in range(faces) for step in ("before", "after")] if config.save_crops else []
 
 
-def _write_crops(folder: Path, faces: Sequence[AlignedFace], old: Sequence[str]) -> list[str]:
-    """Write the crops in place of the `old` ones, of an earlier run that may have found more faces; their names."""
-    crops = {f"{i:02}_before.png": face.crop for i, face in enumerate(faces)}
-    crops |= {f"{i:02}_after.png": face.restored for i, face in enumerate(faces) if face.restored is not None}
-    for name in set(old) - set(crops):
-        (folder / name).unlink()
+def _write_crops(folder: Path, i: int, face: AlignedFace) -> list[str]:
+    """Write the crops of the i-th face; their names."""
+    crops = {f"{i:02}_before.png": face.crop}
+    if face.restored is not None:
+        crops[f"{i:02}_after.png"] = face.restored
     for name, crop in crops.items():
         write_picture(folder / name, from_float(crop, np.dtype(np.uint8)))
-    return sorted(crops)
+    return list(crops)
 
 
 def stamps_of(job: Job, config: BatchConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ..detection.faces import Face
+from ..detection.faces import Face, FaceSelection, select_faces
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..whole_files import whole_file
@@ -24,7 +24,7 @@ from .report import FilmReport, TrackSums, joined
 from .scenes import SceneCuts
 from .segments import Packets, Segments, encode_segment, faces_from_json, faces_to_json, packets_of
 from .steady import SteadyConfig, SteadyFaces
-from .tracks import TrackConfig, track_faces
+from .tracks import TrackConfig, select_tracked, track_faces
 from .writing import check_target, write_film
 
 Stage = Literal["find", "restore", "write"]
@@ -153,7 +153,7 @@ class FilmJob:
             begins: list[int] = []
             for batch in _batches(islice(frames, self.config.segment_frames)):
                 begins += [frame.index for frame in batch if cuts(_in_bytes(frame.picture))]
-                faces += self.restorer.detect([frame.picture for frame in batch])
+                faces += self._detect([frame.picture for frame in batch])
                 done += len(batch)
                 progress("find", done, max(expected, done))
             if not faces:
@@ -163,17 +163,29 @@ class FilmJob:
         _save(whole, {"frames": done, "damage": asdict(damage)})
         return done, damage
 
+    def _detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        """All faces that can be aligned; which of them are restored is chosen by their tracks."""
+        if self.restorer.detector is None:
+            raise ValueError("the faces of a film are found by a detector: give the restorer one")
+        usable = FaceSelection(min_eye_distance=self.restorer.config.selection.min_eye_distance)
+        found = self.restorer.detector.detect(pictures)
+        return [select_faces(faces, self.film.size, usable) for faces in found]
+
     def _tracked(self) -> Iterator[list[Face]]:
-        """The faces of each frame with their tracks, found scene by scene."""
+        """The chosen faces of each frame with their tracks, found scene by scene."""
         scene: list[list[Face]] = []
         start = first_track = 0
 
         def tracked() -> Iterator[list[Face]]:
             nonlocal start, first_track
-            numbered = track_faces(scene, self.config.tracks, first_track=first_track, first_frame=start)
-            numbers = [face.track for faces in numbered for face in faces if face.track is not None]
-            first_track = max(numbers, default=first_track - 1) + 1
-            yield from numbered
+            tracked = track_faces(scene, self.config.tracks, first_frame=start)
+            chosen = select_tracked(tracked, self.film.size, self.restorer.config.selection)
+            numbers: dict[int | None, int] = {}  # of the chosen tracks alone, in order of appearance
+            for faces in chosen:
+                for face in faces:
+                    numbers.setdefault(face.track, first_track + len(numbers))
+            first_track += len(numbers)
+            yield from [[replace(face, track=numbers[face.track]) for face in faces] for faces in chosen]
             start += len(scene)
             scene.clear()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..detection.faces import Face
+from ..detection.faces import Face, FaceSelection, select_faces
 from .smoothing import smooth
 
 REMEMBERED = 6  # seen frames from which a face's velocity is taken
@@ -59,6 +59,39 @@ def track_faces(
         for frame, face in track.filled(config.smoothing):
             joined[frame].append(replace(face, track=number, image_index=first_frame + frame))
     return [[face for face in faces if not _is_hidden(face, faces)] for faces in joined]
+
+
+def typical_faces(faces: Sequence[Face]) -> list[Face]:
+    """What each face of a film is judged by: itself, or the medians of those of its track that were seen.
+
+    So a person is chosen by all of a track, and not in one frame and not in the next.
+    """
+    tracks: dict[int, list[Face]] = {}
+    for face in faces:
+        if face.track is not None:
+            tracks.setdefault(face.track, []).append(face)
+    typical = {track: _typical([face for face in its if face.score] or its) for track, its in tracks.items()}
+    return [
+        face if face.track is None else replace(typical[face.track], image_index=face.image_index) for face in faces
+    ]
+
+
+def _typical(faces: Sequence[Face]) -> Face:
+    box, landmarks = (np.median([getattr(face, name) for face in faces], axis=0) for name in ("box", "landmarks"))
+    return replace(faces[0], box=box, landmarks=landmarks, score=float(np.median([face.score for face in faces])))
+
+
+def select_tracked(
+    frames: Sequence[Sequence[Face]], image_size: tuple[int, int], selection: FaceSelection
+) -> list[list[Face]]:
+    """Of each frame (height, width) the faces that `selection` keeps of their `typical_faces`, in its order."""
+    typical = iter(typical_faces([face for faces in frames for face in faces]))
+    chosen = []
+    for faces in frames:
+        by_typical = {id(judged := next(typical)): (judged, face) for face in faces}
+        kept = select_faces([judged for judged, _ in by_typical.values()], image_size, selection)
+        chosen.append([by_typical[id(judged)][1] for judged in kept])
+    return chosen
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ class VQConfig:
     attn_sizes: tuple[int, ...] = (16,)  # sides at which each residual block is followed by attention
     codebook_size: int = 1024  # K, the number of code items
     codebook_dim: int = 256  # d, the length of a code item
-    beta: float = 0.25  # weight of the commitment term (Eq. 3)
+    beta: float = 0.25  # weight of the commitment term, as in the paper (Eq. 3); see StageConfig.beta_on of training
 
     def __post_init__(self):
         object.__setattr__(self, "ch_mult", tuple(self.ch_mult))

@@ -118,6 +118,7 @@ class VectorQuantizer(nn.Module):
     def forward(self, z: Tensor) -> Quantized:  # z (b, d, n, n)
         codes = self.nearest(z)
         entries = self.look_up(codes)
+        # beta is on the commitment term, as in the paper; the published recipe has it on the other one
         loss = F.mse_loss(entries, z.detach()) + self.beta * F.mse_loss(z, entries.detach())
         share = torch.full(codes.shape, 1 / codes.numel(), device=z.device).flatten()
         usage = torch.zeros(self.embedding.num_embeddings, device=z.device).scatter_add_(0, codes.flatten(), share)

@@ -1,6 +1,6 @@
 """Paste-back: restored crops into the picture, each in its own region, in float, without seams where faces overlap."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,10 +48,20 @@ class Patch:
         return np.dstack([self.mask, self.mask * _closeness(len(self.mask))]).astype(np.float32)
 
 
-class _Place(NamedTuple):
-    """Where a patch lies in the output picture."""
+class Place(NamedTuple):
+    """Where a face comes from and goes to, without its pixels."""
 
-    patch: Patch
+    affine: np.ndarray  # (2, 3), from the input picture to the crop
+    size: int  # of the crop
+
+
+Bring = Callable[[list[int]], Iterable[Patch | None]]
+
+
+class _Region(NamedTuple):
+    """Where a face lies in the output picture."""
+
+    number: int  # of the face among all
     affine: np.ndarray  # (2, 3), from the output picture to the crop
     region: Region
 
@@ -59,21 +69,36 @@ class _Place(NamedTuple):
         x0, y0, x1, y1 = self.region
         return x0 < other[2] and other[0] < x1 and y0 < other[3] and other[1] < y1
 
-    def ready(self, image_size: tuple[int, int]) -> "_Placed":
-        """With what is warped into the output picture (height, width), which takes as much memory as the patch."""
-        patch = self.patch
+    def ready(self, patch: Patch, image_size: tuple[int, int]) -> "_Placed":
+        """With what is put into the output picture (height, width)."""
         added = extend_picture(patch.restored - patch.detail * patch.crop, self.affine, image_size)
-        return _Placed(added, patch.claims, patch.detail, self.affine, self.region)
+        placed = _Placed(added, patch.claims, patch.detail, self.affine, self.region)
+        x0, y0, x1, y1 = self.region
+        return placed.warped_at_once() if (x1 - x0) * (y1 - y0) <= len(added) ** 2 else placed
 
 
 class _Placed(NamedTuple):
-    """A patch in its place in the output picture."""
+    """A patch in its place in the output picture: as it is, or warped, whichever takes less memory."""
 
-    added: np.ndarray  # (s, s, 3), what the face adds to `detail` times the picture
-    claims: np.ndarray
+    added: np.ndarray  # (s, s, 3), what the face adds to `detail` times the picture; warped: (h, w, 3) of the region
+    claims: np.ndarray  # (s, s, 2), or (h, w, 2)
     detail: float
     affine: np.ndarray
     region: Region
+    warped: bool = False
+
+    def warped_at_once(self) -> "_Placed":
+        """What the face adds and claims in all of its region."""
+        added, claims = self.within(self.region)
+        return self._replace(added=added, claims=claims, warped=True)
+
+    def within(self, part: Region) -> tuple[np.ndarray, np.ndarray]:
+        """What the face adds (h, w, 3) and claims (h, w, 2) in a part of its region."""
+        if not self.warped:
+            return paste_back(self.added, self.affine, part), paste_mask(self.claims, self.affine, part)
+        left, top = self.region[:2]
+        here = slice(part[1] - top, part[3] - top), slice(part[0] - left, part[2] - left)
+        return self.added[here], self.claims[here]
 
 
 def own_detail(affine: np.ndarray) -> float:
@@ -108,6 +133,35 @@ def paste_faces(
     of the output's size, uint8, uint16 or float32 in [0, 1], says where anything may change. Outside the masks pixels
     come out exactly as they were. `tick()` is called again and again on the way, and may raise to stop.
     """
+    places = [Place(patch.affine, len(patch.mask)) for patch in patches]
+    return paste_in_turn(
+        image,
+        places,
+        lambda wanted: [patches[i] for i in wanted],
+        upscale=upscale,
+        background=background,
+        limit=limit,
+        tick=tick,
+    )
+
+
+def paste_in_turn(
+    image: np.ndarray,
+    places: Sequence[Place],
+    bring: Bring,
+    *,
+    upscale: int = 1,
+    background: np.ndarray | None = None,
+    limit: np.ndarray | None = None,
+    tick: Callable[[], None] | None = None,
+    changed: np.ndarray | None = None,
+) -> np.ndarray:
+    """What `paste_faces` gives, of patches that are made when their rows come up and forgotten after them.
+
+    `bring` is called with the indices of the next faces, once each, and gives their patches in this order; None for a
+    face that is left as it is. Faces outside the picture are never asked for. `changed`, zeros (h, w) float32 of the
+    output's size, takes up what `pasted_mask` gives.
+    """
     image = check_picture(image)
     height, width = (n * upscale for n in image.shape[:2])
     base = enlarge(image, upscale) if background is None else check_picture(background)
@@ -116,28 +170,38 @@ def paste_faces(
         raise ValueError(f"the background must be {width} x {height} pixels, got {base.shape[1]} x {base.shape[0]}")
     limit = _full_size(limit, image.shape[:2], (height, width))
     out = base.copy()
-    places = []
-    for patch in patches:
-        affine = resized_affine(patch.affine, upscale)
-        region = x0, y0, x1, y1 = crop_region(affine, len(patch.mask), (height, width))
+    faces = []
+    for i, place in enumerate(places):
+        affine = resized_affine(place.affine, upscale)
+        region = x0, y0, x1, y1 = crop_region(affine, place.size, (height, width))
         if x0 < x1 and y0 < y1:
-            places.append(_Place(patch, affine, region))
-    for group in _groups(places):
-        ready: dict[int, _Placed] = {}  # of a crowd, only the faces that meet the strip
+            faces.append(_Region(i, affine, region))
+    for group in _groups(faces):
+        ready: dict[int, _Placed | None] = {}  # of a crowd, only the faces that meet the strip
         regions = np.array([face.region for face in group])
         x0, y0, x1, y1 = (int(v) for v in (*regions[:, :2].min(0), *regions[:, 2:].max(0)))
         for strip in _strips((x0, y0, x1, y1)):
             if tick is not None:
                 tick()
             rows, columns = slice(strip[1], strip[3]), slice(strip[0], strip[2])
-            met = [i for i, place in enumerate(group) if place.meets(strip)]
-            ready = {i: ready[i] if i in ready else group[i].ready((height, width)) for i in met}
-            change = _change(base, list(ready.values()), strip)
+            met = [face for face in group if face.meets(strip)]
+            ready = {face.number: ready[face.number] for face in met if face.number in ready}
+            new = [face for face in met if face.number not in ready]
+            for face, patch in zip(new, bring([face.number for face in new]), strict=True):
+                ready[face.number] = None if patch is None else face.ready(patch, (height, width))
+            here = [placed for face in met if (placed := ready[face.number]) is not None]
+            if not here:
+                continue
+            change, reach = _change(base, here, strip)
             if limit is not None:
-                change *= to_float(limit[rows, columns])[..., None]
+                limited = to_float(limit[rows, columns])
+                change, reach = change * limited[..., None], reach * limited
+            if changed is not None:
+                changed[rows, columns] += reach
             before = to_float(base[rows, columns])
             blended = np.clip(before + change, np.minimum(before, 0), np.maximum(before, 1))
-            out[rows, columns] = from_float(blended, base.dtype)
+            # Where it does not reach, another group may have been pasted: only the faces' own regions are apart.
+            np.copyto(out[rows, columns], from_float(blended, base.dtype), where=reach[..., None] > 0)
     return out
 
 
@@ -169,9 +233,9 @@ def _full_size(limit: np.ndarray | None, size: tuple[int, ...], full: tuple[int,
     return cv2.resize(limit, full[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _groups(faces: list[_Place]) -> list[list[_Place]]:
+def _groups(faces: list[_Region]) -> list[list[_Region]]:
     """The faces in groups whose regions overlap, so that each picture region belongs to one group."""
-    groups: list[list[_Place]] = []
+    groups: list[list[_Region]] = []
     for face in sorted(faces, key=lambda face: face.region):  # the order of the faces must not change the rounding
         apart, joined = [], [face]
         for group in groups:
@@ -183,8 +247,11 @@ def _groups(faces: list[_Place]) -> list[list[_Place]]:
     return groups
 
 
-def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> np.ndarray:
-    """What faces change in a strip (h, w, 3) of the picture; where they overlap, the nearer to its centre prevails."""
+def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> tuple[np.ndarray, np.ndarray]:
+    """What faces change in a strip (h, w, 3) of the picture, and how far they reach (h, w).
+
+    Where they overlap, the nearer to its centre prevails.
+    """
     left, top, right, bottom = strip
     change = np.zeros((bottom - top, right - left, 3), np.float32)
     total = np.full(change.shape[:2], 1e-12, np.float32)
@@ -199,13 +266,13 @@ def _change(base: np.ndarray, faces: list[_Placed], strip: Region) -> np.ndarray
         if x0 >= x1 or y0 >= y1:
             continue
         here = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-        mask, claim = np.moveaxis(paste_mask(face.claims, face.affine, (x0, y0, x1, y1)), -1, 0)
-        target = paste_back(face.added, face.affine, (x0, y0, x1, y1))
+        target, claims = face.within((x0, y0, x1, y1))
+        mask, claim = np.moveaxis(claims, -1, 0)
         change[here] += claim[..., None] * (target - (1 - face.detail) * to_float(base[y0:y1, x0:x1]))
         total[here] += claim
         reach[here] = np.maximum(reach[here], mask)
     change *= (reach / total)[..., None]
-    return change
+    return change, reach
 
 
 def _closeness(size: int) -> np.ndarray:

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from ..forking import survive_fork
 from ..networks.codeformer import CodeFormer
-from ..networks.config import CodeFormerConfig, VQConfig, codeformer_config, config_to_json, vq_config
+from ..networks.config import UNTOLD, CodeFormerConfig, VQConfig, codeformer_config, config_to_json, vq_config
 from ..networks.state_dicts import CheckpointError, check_whole, identify, unwrap
 from ..networks.vqgan import VQAutoEncoder
 from ..whole_files import whole_file
 from .precision import Numbers, mix
+from .variants import BASE_KEY, HASH_KEY, base_path, completed
 
 CONFIG_KEY = "codeformer_config"
 # What reading a damaged file may raise besides SafetensorError and UnpicklingError.
@@ -101,6 +102,7 @@ def naming(path: str | Path) -> Iterator[None]:
 def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a .safetensors, .pth, .pt or .ckpt file, unwrapped, on the CPU, and its safetensors metadata.
 
+    Those of a variant (`weights.variants`) come whole, with what it shares with its base.
     Both formats are memory-mapped where they can be. Pickles are read with weights_only, so no code of theirs is run.
     """
     path = Path(path)
@@ -124,7 +126,24 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
     with naming(path):
         state = unwrap(content)
         check_whole(state)
+        if (base := base_path(metadata)) is not None:
+            return _whole_variant(state, metadata, base)
     return state, metadata
+
+
+def _whole_variant(
+    state: dict[str, Tensor], metadata: dict[str, str], base: Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    known = known_config(metadata)
+    if not known:
+        raise CheckpointError(f"is a variant of {metadata[BASE_KEY]!r} without {CONFIG_KEY}; fetch it again")
+    try:
+        with torch.device("meta"):
+            wanted = set(CodeFormer(CodeFormerConfig(**known)).state_dict())
+    except UNTOLD as error:
+        raise CheckpointError(f"{CONFIG_KEY} in its metadata makes no network ({error}); fetch it again") from error
+    whole = completed(state, read_state_dict(base)[0], wanted, metadata)
+    return whole, {key: value for key, value in metadata.items() if key not in (BASE_KEY, HASH_KEY)}
 
 
 def _read_pickle(path: Path) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
-Kind = Literal["restoration", "inpainting", "colorization", "vqgan", "detector", "parsing", "upscaler"]
+Kind = Literal["restoration", "inpainting", "colorization", "vqgan", "detector", "parsing", "upscaler", "metric"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...codeformer_core.detection.faces import Face, FaceSelection, select_faces
 from ...codeformer_core.film.scenes import SceneCuts
-from ...codeformer_core.film.tracks import TrackConfig, track_faces
+from ...codeformer_core.film.tracks import TrackConfig, track_faces, typical_faces
 from ...codeformer_core.pasting.alignment import estimate_affine
 from ...codeformer_core.pictures.arrays import from_float
 from .found import FoundFaces
@@ -135,21 +135,15 @@ def choose_faces(
 def _judged(faces: Sequence[Face], inside: Sequence[bool]) -> Iterator[tuple[Face, bool]]:
     """What each face is judged by, and whether it counts as inside the mask (empty: all do).
 
-    That is itself, or, with a track, the medians of its track's faces that were seen, and half of them.
+    That is itself or what is typical of its track, and at least half of the track's faces.
     """
-    of_track: dict[int, list[int]] = {}
-    for i, face in enumerate(faces):
+    covered: dict[int, list[bool]] = {}
+    for face, within in zip(faces, inside, strict=False):
         if face.track is not None:
-            of_track.setdefault(face.track, []).append(i)
-    typical: dict[int, tuple[Face, bool]] = {}
-    for track, places in of_track.items():
-        seen = [faces[i] for i in places if faces[i].score] or [faces[i] for i in places]
-        medians = {name: np.median([getattr(face, name) for face in seen], axis=0) for name in ("box", "landmarks")}
-        score = float(np.median([face.score for face in seen]))
-        covered = not inside or 2 * sum(inside[i] for i in places) >= len(places)
-        typical[track] = replace(seen[0], **medians, score=score), covered
-    for i, face in enumerate(faces):
-        yield (face, not inside or inside[i]) if face.track is None else typical[face.track]
+            covered.setdefault(face.track, []).append(within)
+    for i, (face, typical) in enumerate(zip(faces, typical_faces(faces), strict=True)):
+        its = covered.get(face.track, []) if face.track is not None else inside[i : i + 1]
+        yield typical, 2 * sum(its) >= len(its)
 
 
 def _inside(face: Face, mask: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...codeformer_core.crowd import CROWD, restore_crowd
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.film.steady import SteadyFaces
@@ -46,7 +47,8 @@ def restore_batch(
 ) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
     """The faces of an IMAGE found, restored, and put back as far as `strength` says; `settings` are `RestoreConfig`'s.
 
-    Faces that are `tracked` are not looked for, and held steady along their tracks.
+    Faces that are `tracked` are not looked for, and held steady along their tracks. Those of a crowd are not all held
+    in memory, and their predictions are not kept.
 
     Gives the restored IMAGE, the MASK of what changed (b, h, w), the faces, how many of these were restored, and, if
     there are `weights`, the first pictures with the weights in force drawn over them.
@@ -65,7 +67,7 @@ def restore_batch(
     if upscale_model is not None and upscale == 1:
         report.say("upscale is 1, so upscale_model was not used")
     restored = np.empty((count, h * upscale, w * upscale, 3), np.float32)
-    changed = np.empty(restored.shape[:3], np.float32)
+    changed = np.zeros(restored.shape[:3], np.float32)
     found, signatures, left, softened, spoken, weighed, progress = [], [], [], [], [], [], Portions(count)
 
     def paste(i: int, picture: np.ndarray, faces: list[AlignedFace], large: Any, limit: np.ndarray | None) -> None:
@@ -79,13 +81,16 @@ def restore_batch(
             part = slice(start, start + PORTION)
             pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
             progress.begin(len(pictures))
-            aligned = []
+            aligned, crowds = [], {}
             for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
                 some = pictures[first : first + SEARCHED]
                 place = slice(start + first, start + first + len(some))
                 for seen in restorer.detect(some) if tracked is None else tracked.faces[place]:
                     i = len(aligned)
-                    aligned.append(restorer.align(pictures[i], [replace(face, image_index=start + i) for face in seen]))
+                    seen = [replace(face, image_index=start + i) for face in seen]
+                    if steady is None and len(seen) > CROWD:
+                        crowds[i], seen = seen, []
+                    aligned.append(restorer.align(pictures[i], seen))
             every = [face for its_faces in aligned for face in its_faces]
             shown = progress.between(FOUND, RESTORED)
             if steady is None:
@@ -95,14 +100,28 @@ def restore_batch(
             spoken += said_weights(better) if weights is not None else []
             order = iter(better)
             for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
-                its_faces, limit = restorer.masked([next(order) for _ in aligned[i]]), limits[i] if limits else None
+                limit = limits[i] if limits else None
                 if strength < 1:
                     limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
                 large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
-                list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
+                if i in crowds:
+                    by_batch = film_restorer(model, detector, w=plan, **settings)
+                    restored[start + i], its_faces = restore_crowd(
+                        by_batch,
+                        picture,
+                        crowds[i],
+                        background=large,
+                        limit=limit,
+                        progress=stop_if_interrupted,
+                        changed=changed[start + i],
+                    )
+                    spoken += said_weights(its_faces) if weights is not None else []
+                else:
+                    its_faces = restorer.masked([next(order) for _ in aligned[i]])
+                    list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
                 found.append([face.face for face in its_faces])
                 if weights is not None and len(weighed) < PREVIEWS:
-                    weighed.append(draw_weights(picture, its_faces))
+                    weighed.append(draw_weights(picture, its_faces, restorer.face_size))
                 signatures.append(signature(picture))
                 softened += [
                     f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"

@@ -139,23 +139,25 @@ def show_weights(
         (picture,) = to_pictures(image[i : i + 1])
         found = [replace(face, image_index=i) for face in restorer.detect([picture])[0]]
         faces = model.weigh(restorer, restorer.align(picture, found), weights)
-        drawn.append(draw_weights(picture, faces))
+        drawn.append(draw_weights(picture, faces, restorer.face_size))
         for line in said_weights(faces):
             report.say(line)
     return torch.from_numpy(np.stack(drawn)) if drawn else image[:0, ..., :3]
 
 
-def draw_weights(picture: np.ndarray, faces: Sequence[AlignedFace]) -> np.ndarray:
-    """The effective w over each face of a picture (h, w, 3) as a heat map, blue 0 to red 1, with its numbers."""
+def draw_weights(picture: np.ndarray, faces: Sequence[AlignedFace], size: int) -> np.ndarray:
+    """The effective w over each face of a picture (h, w, 3) as a heat map, blue 0 to red 1, with its numbers.
+
+    `size` is the side of the faces' crops.
+    """
     height, width = picture.shape[:2]
     canvas = picture.copy()
     for face in faces:
         if face.weights is None or face.note:
             continue
-        x0, y0, x1, y1 = region = crop_region(face.affine, len(face.crop), (height, width))
+        x0, y0, x1, y1 = region = crop_region(face.affine, size, (height, width))
         if x0 >= x1 or y0 >= y1:
             continue
-        size = len(face.crop)
         layers = np.stack([face.weights.map(size), np.ones((size, size), np.float32)], axis=-1)
         w, where = np.moveaxis(paste_mask(layers, face.affine, region), -1, 0)
         heat = to_float(cv2.applyColorMap(from_float(w, np.dtype(np.uint8)), cv2.COLORMAP_TURBO)[..., ::-1])

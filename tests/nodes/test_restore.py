@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from codeformer_core.fidelity.plan import FidelityPlan
+
 
 def test_another_fidelity_repeats_neither_detection_nor_prediction(nodes, image):
     first, *_ = nodes.restore(image, fidelity=0.2)
@@ -186,3 +188,17 @@ def test_examples_are_offered_and_never_replace_anything(run, tmp_path, monkeypa
     assert (tmp_path / "group.mp4").stat().st_size > 10_000
     monkeypatch.setattr(run("examples").folder_paths, "get_input_directory", lambda: str(tmp_path / "none"))
     run("examples").offer_examples()
+
+
+def test_a_crowd_is_restored_as_few_faces_are(nodes, image, face_at, rng, monkeypatch):
+    from pack.nodes.run import restore  # pyright: ignore[reportMissingImports]
+
+    places = rng.uniform((10, 10, 20), (150, 110, 60), (20, 3))
+    nodes.detector.faces = [face_at(*place) for place in places]
+    plan = FidelityPlan(base=0.7)
+    crowd = nodes.restore(image, strength=0.5, weights=plan, upscale=2)
+    monkeypatch.setattr(restore, "CROWD", 100)
+    few = nodes.restore(image, strength=0.5, weights=plan, upscale=2)
+    for one, other in zip(crowd[:2], few[:2], strict=True):  # image, changed
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    assert crowd[3:] == few[3:]  # how many, and what is said

@@ -103,7 +103,7 @@ def test_heat_maps_show_the_weights_over_the_faces(nodes, image, run):
     aligned = restorer.align(picture, nodes.detector.faces)
     red = {}
     for w in (0.0, 1.0):
-        drawn = run("weights").draw_weights(picture, restorer.restore_at([w], aligned)[0])
+        drawn = run("weights").draw_weights(picture, restorer.restore_at([w], aligned)[0], restorer.face_size)
         red[w] = drawn[60, 50, 0] - drawn[60, 50, 2]
         np.testing.assert_allclose(drawn[2, 2], picture[2, 2], atol=1 / 255)
     assert red[1.0] > red[0.0] + 0.1

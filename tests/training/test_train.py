@@ -1,5 +1,6 @@
 """Runs of a few steps on tiny networks: resuming, several processes, what stays fixed, what is refused."""
 
+import json
 import logging
 import os
 import shutil
@@ -18,16 +19,18 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from codeformer_core import CodeFormerConfig, VQConfig, load_codeformer
+from codeformer_core import CodeFormerConfig, VQAutoEncoder, VQConfig, load_codeformer
 from codeformer_core.networks.state_dicts import CheckpointError
 from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_dict
 from training import train
 from training.curves import main as curves_main
 from training.curves import read_curves
+from training.estimate import estimate
+from training.export import discriminator_path, rewrite, stage_path
 from training.export import main as export_main
-from training.export import rewrite, stage_path
 from training.faces.augment import AugmentConfig
-from training.presets import MINI, MINI_256, PRESETS, Gate, StageConfig, TrainConfig
+from training.precision import exact_distances, use_quick_kernels
+from training.presets import MINI, MINI_256, PRESETS, Gate, Phase, StageConfig, TrainConfig
 from training.train import main, train_stage
 
 _COMMON = {
@@ -137,6 +140,17 @@ def test_exports_load_in_the_core(trained):
     assert (facts["preset"], facts["stage"], facts["step"], facts["faces"]) == ("tiny", "3", "4", "16")
 
 
+def test_a_pth_is_as_the_published_files_are(trained, tmp_path):
+    target = tmp_path / "model.pth"
+    assert export_main([str(stage_path(trained, 3)), str(target), "--pth"]) == 0
+    content = torch.load(target, weights_only=True)
+    assert list(content) == ["params_ema"]
+    assert_same(content["params_ema"], read_state_dict(stage_path(trained, 3))[0])
+    assert load_codeformer(target).config.cft_sizes == TINY.model.cft_sizes
+    assert export_main([str(stage_path(trained, 3)), str(tmp_path / "model.safetensors"), "--pth"]) == 2
+    assert export_main([str(stage_path(trained, 3)), str(target), "--pth", "--half"]) == 2
+
+
 def test_half_precision_export_keeps_the_facts(trained, tmp_path):
     target = tmp_path / "model.safetensors"
     assert export_main([str(stage_path(trained, 3)), str(target), "--half"]) == 0
@@ -180,13 +194,53 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 sys.path.insert(0, {tests!r})
-from test_train import TINY
-from training.train import train_stage
+from test_train import TINY, in_turns
+from training import train
+from training.estimate import estimate
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
-train_stage(TINY, 1, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
+{change}
+train.train_stage({config}, {number}, [Path(sys.argv[1])], Path(sys.argv[2]), accelerator)
 """
+DRIFT = """
+class Drifting(torch.optim.Adam):
+    def step(self):
+        super().step()
+        with torch.no_grad():
+            self.param_groups[0]["params"][1].add_(1e-6 * accelerator.process_index)
+train.torch.optim.Adam = Drifting
+"""
+
+
+def in_turns() -> TrainConfig:
+    """Stage III with steps that leave CFT out; without the small differences of the discriminator's batch norm."""
+    phases = (Phase(until=4, code_only=True), Phase(until=4, w=1.3))
+    third = replace(TINY.stage(3), phases=phases, w_adversarial=0.0)
+    return replace(TINY, stages=(*TINY.stages[:2], third))
+
+
+def run_two_processes(faces: Path, out: Path, *, config: str = "TINY", number: int = 1, change: str = "") -> list[str]:
+    """Train in two processes that talk by gloo; what each wrote to stderr, with its exit code before it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = out.with_suffix(".py")
+    tests = str(Path(__file__).parent)
+    script.write_text(SCRIPT.format(tests=tests, config=config, number=number, change=change))
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "ACCELERATE_USE_CPU": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, str(script), str(faces), str(out)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    return [f"{process.returncode} {text}" for process, text in zip(processes, errors, strict=True)]
 
 
 LONG = """
@@ -225,24 +279,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(faces, tmp_path):
 
 
 def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    root = str(Path(__file__).parents[2])
-    processes = []
-    for rank in range(2):
-        environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
-        environment |= {
-            "MASTER_ADDR": "127.0.0.1",
-            "PYTHONPATH": root,
-            "ACCELERATE_USE_CPU": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, str(tmp_path / "script.py"), str(faces), str(tmp_path / "run")]
-        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    said = run_two_processes(faces, tmp_path / "run")
+    assert [text[0] for text in said] == ["0", "0"], "\n".join(said)
     two = torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)
     one = torch.load(trained / "stage1" / "resume.pt", weights_only=True)
     assert torch.equal(two["usage"], one["usage"])
@@ -250,10 +288,66 @@ def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
     assert_same_training(two["adversary"], one["adversary"])
 
 
+def test_two_processes_agree_where_steps_leave_parts_of_the_network_out(faces, trained, tmp_path):
+    for out in ("one", "two"):
+        (tmp_path / out).mkdir()
+        for number in (1, 2):
+            shutil.copy(stage_path(trained, number), tmp_path / out)
+    said = run_two_processes(faces, tmp_path / "two", config="in_turns()", number=3)
+    assert [text[0] for text in said] == ["0", "0"], "\n".join(said)
+    two = torch.load(tmp_path / "two" / "stage3" / "resume.pt", weights_only=True)
+    assert_same_training(two, run(in_turns(), 3, faces, tmp_path / "one"))
+
+
+def test_weights_that_drift_apart_are_not_saved(faces, tmp_path):
+    for text in run_two_processes(faces, tmp_path / "run", change=DRIFT):
+        assert text[0] == "1"
+        assert "step 2: encoder.blocks.0.bias of the network, and" in text
+    assert torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)["step"] == 0
+
+
 def test_a_loss_that_is_not_finite_names_step_and_pictures(faces, tmp_path):
     config = replace(TINY, stages=tuple(replace(s, w_l1=float("nan")) for s in TINY.stages))
     with pytest.raises(FloatingPointError, match=r"step 0 of stage 1, with .*\d\.png"):
         run(config, 1, faces, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_is_found_before_anything_is_saved(faces, tmp_path):
+    stages = tuple(replace(s, w_l1=float("nan"), log_every=100) for s in TINY.stages)
+    with pytest.raises(FloatingPointError, match="step 0 of stage 1"):
+        run(replace(TINY, stages=stages), 1, faces, tmp_path)
+    assert torch.load(tmp_path / "stage1" / "resume.pt", weights_only=True)["step"] == 0
+    assert all(t.isfinite().all() for t in read_state_dict(stage_path(tmp_path, 1))[0].values())
+
+
+def test_networks_that_judge_are_loaded_by_stages_that_use_them(faces, trained, tmp_path, monkeypatch):
+    def missing(*_):
+        raise ValueError("no VGG19 weights there")
+
+    monkeypatch.setattr(train, "load_perceptual", missing)
+    shutil.copy(stage_path(trained, 1), tmp_path)
+    assert run(TINY, 2, faces, tmp_path)["step"] == 4
+    with pytest.raises(ValueError, match="no VGG19"):
+        run(TINY, 3, faces, tmp_path)
+    with pytest.raises(ValueError, match="no VGG19"):
+        run(replace(TINY, train_decoder=True), 2, faces, tmp_path)
+
+
+def test_on_a_card_kernels_are_chosen_by_speed_and_distances_stay_exact():
+    precision = torch.get_float32_matmul_precision()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        use_quick_kernels(torch.device("cpu"))
+        assert torch.get_float32_matmul_precision() == precision
+        use_quick_kernels(torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.benchmark
+        with exact_distances(torch.device("cpu")):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def test_later_stages_need_the_earlier_ones(faces, trained, tmp_path):
@@ -319,13 +413,30 @@ def test_all_begins_from_a_checkpoint_of_the_same_codebook_and_decoder(number, h
 def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(PRESETS, "mini", replace(TINY, name="mini"))
     monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
-    command = ["--preset", "mini", "--out", str(tmp_path / "run"), "--data"]
+    command = ["--preset", "mini", "--workers", "0", "--out", str(tmp_path / "run"), "--data"]
     assert main([*command, str(tmp_path / "nothing")]) == 2
     assert "nothing" in caplog.records[-1].message
     assert main([*command, str(faces), "--steps", "2"]) == 2
     assert main([*command, str(faces)]) == 0
     assert load_codeformer(stage_path(tmp_path / "run", 3)).config == TINY.model
     assert MINI_256.model.vq.image_size == 256
+
+
+def test_the_cost_of_a_preset_is_estimated(monkeypatch, capsys):
+    monkeypatch.setitem(PRESETS, "paper", replace(TINY, name="paper"))
+    monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
+    assert main(["--preset", "paper", "--estimate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[3:6]] == ["| 1", "| 2", "| 3"]
+    with pytest.raises(SystemExit):
+        main(["--preset", "paper"])
+    accelerator = Accelerator(cpu=True)
+    first, second = estimate(TINY, 1, accelerator), estimate(TINY, 2, accelerator)
+    net = VQAutoEncoder(TINY.model.vq)
+    weights = 4 * sum(p.numel() for p in net.parameters())
+    assert 5 * weights < first.fixed < 7 * weights  # itself, its average, gradients, two moments; and those that judge
+    assert first.flops > second.flops > 0  # stage II decodes nothing
+    assert min(first.a_face, first.seconds, first.update) > 0
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -346,6 +457,74 @@ def test_held_faces_are_measured_and_gates_are_said(number, faces, trained, tmp_
     said = [r.message for r in caplog.records if "stage" in r.message and scalar in r.message]
     assert [line.split(": ")[1] for line in said] == ["MISSED", "met"]  # the first needs step 4, the second the end
     assert_same(measured, torch.load(trained / f"stage{number}" / "resume.pt", weights_only=True))  # it changes nothing
+
+
+def third_stage(trained: Path, faces: Path, out: Path, *, adain: bool = True, **changes) -> dict[str, Any]:
+    """Stage III of the tiny network with other options."""
+    for number in (1, 2):
+        shutil.copy(stage_path(trained, number), out)
+    stages = (*TINY.stages[:2], replace(TINY.stage(3), ema_decay=0.0, **changes))
+    return run(replace(TINY, stages=stages, adain=adain), 3, faces, out)
+
+
+@pytest.mark.parametrize("adain", [True, False])
+def test_a_phase_at_w_0_runs_with_an_adversary(adain, faces, trained, tmp_path):
+    state = third_stage(trained, faces, tmp_path, adain=adain, phases=(Phase(until=4, w=0.0),))
+    before = read_state_dict(stage_path(trained, 2))[0]
+    assert not torch.equal(state["net"]["encoder.blocks.0.weight"], before["encoder.blocks.0.weight"])
+    assert not state["net"]["fuse_convs_dict.32.scale.2.weight"].any()  # CFT had no part in it
+
+
+def test_stage_three_begins_with_the_discriminator_of_stage_one(faces, trained, tmp_path):
+    options: dict[str, Any] = {"inherit_discriminator": True, "adversarial_from": 0, "discriminator_lr": 1e-12}
+    with pytest.raises(CheckpointError, match=r"stage1_discriminator\.safetensors: this stage begins with stage I's"):
+        third_stage(trained, faces, tmp_path, **options)
+    shutil.copy(discriminator_path(trained), tmp_path)
+    inherited = third_stage(trained, faces, tmp_path, **options)
+    theirs, _ = read_state_dict(discriminator_path(trained))
+    for name in (name for name in theirs if name.endswith(("weight", "bias"))):
+        torch.testing.assert_close(inherited["adversary"]["net"][name], theirs[name], rtol=0, atol=1e-9)
+    assert third_stage(trained, faces, tmp_path, **options)["step"] == 4  # resumes, with the same origin
+    discriminator_path(tmp_path).write_bytes(stage_path(tmp_path, 1).read_bytes())
+    with pytest.raises(CheckpointError, match="not a whole discriminator"):
+        third_stage(trained, faces, tmp_path, **options)
+
+
+def test_phases_that_end_together_take_turns(faces, trained, tmp_path):
+    phases = (Phase(until=4, code_only=True, turns=3), Phase(until=4, w=1.3))
+    state = third_stage(trained, faces, tmp_path, phases=phases, log_every=1)
+    steps, _ = read_curves(tmp_path / "stage3" / "curves")["psnr"]
+    assert steps == [4]  # the others decode no face
+    assert state["net"]["fuse_convs_dict.32.scale.2.weight"].any()
+    with pytest.raises(ValueError, match="between 0"):
+        load_codeformer(stage_path(tmp_path, 3)).restore(torch.zeros(1, 3, 32, 32), w=1.3)
+
+
+def test_cft_that_is_cut_off_moves_the_encoder_by_its_codes_alone(faces, trained, tmp_path):
+    """Without AdaIN, whose statistics are the encoder's."""
+    moved = {}
+    for name, w_l1 in (("one", 1.0), ("two", 5.0)):
+        (tmp_path / name).mkdir()
+        options = {"w_l1": w_l1, "w_perceptual": 0.0, "w_adversarial": 0.0, "clip_norm": 0.0}
+        moved[name] = third_stage(trained, faces, tmp_path / name, adain=False, detach_cft=True, **options)["net"]
+    one, two = moved.values()
+    assert all(torch.equal(one[name], two[name]) for name in one if not name.startswith("fuse_convs_dict."))
+    assert any(not torch.equal(one[name], two[name]) for name in one if name.startswith("fuse_convs_dict."))
+
+
+def test_options_that_came_later_do_not_hinder_a_run_that_began_before(faces, trained, tmp_path):
+    shutil.copytree(trained / "stage1", tmp_path / "stage1")
+    path = tmp_path / "stage1" / "resume.pt"
+    state = torch.load(path, weights_only=True)
+    config = json.loads(state["config"])
+    for name in ("stage.beta_on", "stage.detach_cft", "stage.w_colour"):
+        del config[name]
+    del config["model"]["vq"]["patch"]
+    torch.save({**state, "config": json.dumps(config)}, path)
+    assert run(TINY, 1, faces, tmp_path)["step"] == 4
+    other = replace(TINY, stages=(replace(TINY.stage(1), beta_on="codebook"), *TINY.stages[1:]))
+    with pytest.raises(CheckpointError, match=r"stage\.beta_on was 'commitment', is 'codebook'"):
+        run(other, 1, faces, tmp_path)
 
 
 def test_small_faces_are_enlarged_where_the_run_lets_them_in(faces, tmp_path):

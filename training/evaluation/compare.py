@@ -1,10 +1,9 @@
 """The rows of the paper's tables: what a network makes of degraded faces, and its bounds from below and above."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,10 @@ from codeformer_core.pictures.degradation import (
 )
 
 from ..faces.data import read_face, to_tensor
-from .metrics import FaceMetric
+from .frechet import Moments
+from .library_metrics import LibraryMetrics
+from .metrics import FaceMetric, to_unit
+from .rows import Rows
 
 LEVELS = {"mild": MILD, "medium": MEDIUM, "heavy": HEAVY}
 
@@ -84,8 +86,13 @@ class Networks:
         net = self.codeformer or self._stage1
         return net.quantize.nearest(net.encoder(lq)[0])
 
-    def rows(self, lq: Tensor, clean_codes: Tensor, config: EvalConfig) -> Iterator[tuple[str, Tensor, Tensor | None]]:
-        """(name, faces (b, 3, s, s) in [-1, 1], codes (b, n) if it has any) of each row of the table."""
+    def rows(
+        self, lq: Tensor, clean_codes: Tensor | None, config: EvalConfig
+    ) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+        """(name, faces (b, 3, s, s) in [-1, 1], codes (b, n) if it has any) of each row of the table.
+
+        "Code GT" is among them where there are codes of clean faces.
+        """
         yield "Input", lq, None
         nearest = self.nearest_codes(lq)
         yield "Nearest neighbour", self._decode(nearest), nearest
@@ -93,7 +100,8 @@ class Networks:
             prediction = self.codeformer.predict_codes(lq)
             for w in config.w if self.codeformer.config.cft_sizes else (0.0,):
                 yield f"w = {w:g}", self.codeformer.decode(prediction, w, config.adain), prediction.codes
-        yield "Code GT", self._decode(clean_codes), clean_codes
+        if clean_codes is not None:
+            yield "Code GT", self._decode(clean_codes), clean_codes
 
     def _decode(self, codes: Tensor) -> Tensor:
         net = self.codeformer or self._stage1
@@ -127,16 +135,16 @@ def compare(
     config: EvalConfig,
     *,
     inputs: Mapping[str, Path] | None = None,
-    sets: Mapping[str, Callable[[], Any]] | None = None,
+    extra: LibraryMetrics | None = None,
+    references: Mapping[str, Moments] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Every row's metrics, a value per face: {row: {metric: (n,)}}; "codes" is the share of right codes.
 
-    `inputs` gives the degraded picture of each clean face's stem instead of a level of `config`. `sets` are metrics of
-    all faces together (see `LibraryMetrics`), whose value is (1,).
+    `inputs` gives the degraded picture of each clean face's stem instead of a level of `config`. A metric of `extra`
+    that is of the whole set has one value, (1,): its distance from `references`, or without them from the clean faces.
     """
-    of_sets: dict[tuple[str, str], Any] = {}
-    size = networks.image_size
-    values: dict[str, dict[str, list[Tensor]]] = {}
+    size, rows = networks.image_size, Rows(metrics, extra)
+    clean_set = {metric: Moments() for metric in rows.sets}
     for start in tqdm(range(0, len(paths), config.batch_size), desc=level, unit="batch"):
         batch = paths[start : start + config.batch_size]
         faces = [read_face(path, size) for path in batch]
@@ -148,19 +156,30 @@ def compare(
         clean_codes = networks.clean_codes(clean)
         clean = to_unit(clean)
         for name, output, codes in networks.rows(lq, clean_codes, config):
-            row = values.setdefault(name, {})
-            for metric, measure in metrics.items():
-                row.setdefault(metric, []).append(measure(to_unit(output), clean).float().cpu())
-            for metric, make in (sets or {}).items():
-                if (name, metric) not in of_sets:
-                    of_sets[name, metric] = make()
-                of_sets[name, metric].update(clean, real=True)
-                of_sets[name, metric].update(to_unit(output), real=False)
+            rows.add(name, to_unit(output), clean)
             if codes is not None:
-                row.setdefault("codes", []).append((codes == clean_codes).float().mean(1).cpu())
-    for (name, metric), whole in of_sets.items():
-        values[name][metric] = [whole.compute().reshape(1).cpu()]
-    return {name: {metric: torch.cat(v).numpy() for metric, v in row.items()} for name, row in values.items()}
+                rows.add_values(name, "codes", (codes == clean_codes).float().mean(1))
+        if references is None:
+            for metric, describe in rows.sets.items():
+                clean_set[metric].add(describe(clean))
+    return rows.values(clean_set if references is None else references)
+
+
+@torch.inference_mode()
+def without_clean(
+    networks: Networks,
+    paths: list[Path],
+    config: EvalConfig,
+    extra: LibraryMetrics,
+    references: Mapping[str, Moments],
+) -> dict[str, dict[str, np.ndarray]]:
+    """As `compare`, of degraded faces to which there are no clean ones: metrics of a face alone, and of the set."""
+    rows = Rows({}, extra)
+    for start in tqdm(range(0, len(paths), config.batch_size), desc=paths[0].parent.name, unit="batch"):
+        batch = [to_tensor(read_face(path, networks.image_size)) for path in paths[start : start + config.batch_size]]
+        for name, output, _ in networks.rows(torch.stack(batch).to(networks.device), None, config):
+            rows.add(name, to_unit(output), None)
+    return rows.values(references)
 
 
 def at_strength(strength: float, size: int, noise_seed: int) -> Degradation:
@@ -204,8 +223,3 @@ def code_accuracy(
                 by_strength = right.setdefault(name, [[] for _ in strengths])
                 by_strength[i].append((found == clean_codes).float().mean(1).cpu())
     return {name: [float(torch.cat(v).mean()) for v in by_strength] for name, by_strength in right.items()}
-
-
-def to_unit(x: Tensor) -> Tensor:
-    """[-1, 1] as [0, 1], clamped."""
-    return (x / 2 + 0.5).clamp(0, 1)

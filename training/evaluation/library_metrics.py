@@ -1,65 +1,86 @@
-"""Metrics through other packages, all optional; PD-E and ST-LPIPS need a package alone, the others weights too."""
+"""Metrics that want packages of their own: some bring their weights, those of the paper want files too."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from codeformer_core.networks.state_dicts import load_strictly
-from codeformer_core.weights.checkpoint import naming, read_state_dict
+from codeformer_core.weights.download import fetch_published
 
 from ..stages.perceptual import EfficientNetLite, load_perceptual
-from ..stages.shift_tolerant import ShiftTolerantLPIPS
+from ..stages.shift_tolerant import Backbone, ShiftTolerantLPIPS
+from .frechet import Describe
+from .identity import FaceRecogniser
 from .metrics import FaceMetric, feature_distance
+from .official import FILES, arcface, inception, lpips, musiq
 
-NAMES = ("lpips", "musiq", "fid", "ids")
+ON_REQUEST = ("st-lpips-vgg", *FILES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryMetrics:
     """Those that can be had, by column, and why the others cannot."""
 
-    faces: Mapping[str, FaceMetric]  # a value per face
-    sets: Mapping[str, Callable[[], Any]]  # makes a torchmetrics metric of two sets: update(faces, real=), compute()
+    faces: Mapping[str, FaceMetric]  # a value per face, beside the clean one
+    alone: Mapping[str, Callable[[Tensor], Tensor]]  # a value per face, without a clean one
+    sets: Mapping[str, Describe]  # the features whose Fréchet distance from clean faces is measured
     left_out: Mapping[str, str]
 
 
 def library_metrics(
-    names: Iterable[str], *, arcface: Path | None = None, device: torch.device | str = "cpu"
+    names: Iterable[str] = (),
+    *,
+    files: Mapping[str, Path] | None = None,
+    accept_license: bool = False,
+    device: torch.device | str = "cpu",
 ) -> LibraryMetrics:
-    """PD-E, ST-LPIPS and those of NAMES that are asked for; where package or weights are missing, the reason instead.
+    """What needs a package alone, and those of ON_REQUEST that are asked for; where one cannot be had, the reason.
 
-    Weights are downloaded by their packages. `arcface` is facexlib's recognition_arcface_ir_se50.pth, for IDS.
+    `files` are the weights of official metrics by name; what is asked for and not among them is fetched and checked.
     """
-    wanted = set(names)
-    if not wanted <= set(NAMES):
-        unknown = ", ".join(sorted(wanted - set(NAMES)))
-        raise ValueError(f"no metric is called {unknown}; choose from {', '.join(NAMES)}")
-    faces: dict[str, FaceMetric] = {}
-    sets: dict[str, Callable[[], Any]] = {}
-    left_out = {name.upper(): f"not asked for; --with {name}" for name in NAMES if name not in wanted}
-    makers = {"lpips": _lpips, "musiq": _musiq, "ids": lambda on: _ids(arcface, on)}
-    for name, make in (("PD-E", _efficientnet), ("ST-LPIPS", _shift_tolerant)):
+    wanted, files = set(names), files or {}
+    if not wanted <= set(ON_REQUEST):
+        unknown = ", ".join(sorted(wanted - set(ON_REQUEST)))
+        raise ValueError(f"no metric is called {unknown}; choose from {', '.join(ON_REQUEST)}")
+    for name, path in files.items():
+        if name not in FILES or not path.is_file():
+            raise ValueError(f"{name}={path}: no such file for a metric; give one to any of {', '.join(FILES)}")
+    left_out = {name.upper(): f"not asked for; --with {name}" for name in ON_REQUEST if name not in wanted}
+
+    def official(name: str, load: Callable[[Path, torch.device | str], Any]) -> Any:
+        path = files[name] if name in files else fetch_published(FILES[name], accept_license=accept_license)
+        return load(path, device)
+
+    faces, alone, sets = {}, {}, {}
+    makers: list[tuple[dict[str, Any], str, Callable[[], Any]]] = [
+        (faces, "PD-E", partial(_efficientnet, device)),
+        (faces, "ST-LPIPS", partial(_shift_tolerant, "alex", device)),
+        (faces, "ST-LPIPS-VGG", partial(_shift_tolerant, "vgg", device)),
+        (faces, "ID-D", lambda: FaceRecogniser().to(device).distance),
+        (sets, "FD-A", partial(_alexnet, device)),
+        (faces, "LPIPS", partial(official, "lpips", lpips)),
+        (alone, "MUSIQ", partial(official, "musiq", musiq)),
+        (sets, "FID", partial(official, "fid", inception)),
+        (faces, "IDS", partial(official, "ids", arcface)),
+    ]
+    for some, column, make in makers:
+        if column in left_out:
+            continue
         try:
-            faces[name] = make(device)
+            some[column] = make()
         except ValueError as error:
-            left_out[name] = str(error)
-    for name in (name for name in NAMES if name in wanted):
-        try:
-            if name == "fid":
-                sets["FID"] = _fid(device)
-            else:
-                faces[name.upper()] = makers[name](device)
+            if column.lower() in FILES:
+                raise  # it is not the file that it was given for
+            left_out[column] = str(error)  # the package that ships its weights is missing
         except ImportError as error:
-            left_out[name.upper()] = f"its package is missing ({error})"
+            left_out[column] = f"its package is missing ({error})"
         except OSError as error:
-            left_out[name.upper()] = f"its weights cannot be had ({error})"
-    return LibraryMetrics(faces=faces, sets=sets, left_out=left_out)
+            left_out[column] = f"its weights cannot be had ({error})"
+    return LibraryMetrics(faces=faces, alone=alone, sets=sets, left_out=left_out)
 
 
 def _efficientnet(device: torch.device | str) -> FaceMetric:
@@ -67,41 +88,12 @@ def _efficientnet(device: torch.device | str) -> FaceMetric:
     return lambda restored, clean: feature_distance(net.features, restored * 2 - 1, clean * 2 - 1)
 
 
-def _shift_tolerant(device: torch.device | str) -> FaceMetric:
-    net = ShiftTolerantLPIPS("alex").to(device)
+def _shift_tolerant(backbone: Backbone, device: torch.device | str) -> FaceMetric:
+    net = ShiftTolerantLPIPS(backbone).to(device)
     return lambda restored, clean: net.per_face(restored * 2 - 1, clean * 2 - 1)
 
 
-def _lpips(device: torch.device | str) -> FaceMetric:
-    net = import_module("lpips").LPIPS(net="alex", verbose=False).to(device).eval()
-    return lambda restored, clean: net(restored, clean, normalize=True).flatten()
-
-
-def _musiq(device: torch.device | str) -> FaceMetric:
-    net = import_module("pyiqa").create_metric("musiq", device=device)
-    return lambda restored, clean: net(restored).flatten()  # looks at the restored face alone
-
-
-def _fid(device: torch.device | str) -> Callable[[], Any]:
-    cls = import_module("torchmetrics.image.fid").FrechetInceptionDistance
-    try:
-        cls(normalize=True)  # downloads its weights, or fails, before the first face
-    except ModuleNotFoundError as error:
-        raise ImportError("pip install torch-fidelity") from error
-    return lambda: cls(normalize=True).to(device)
-
-
-def _ids(arcface: Path | None, device: torch.device | str) -> FaceMetric:
-    """Cosine of the ArcFace embeddings of restored and clean face, 1 for the same."""
-    if arcface is None:
-        raise FileNotFoundError("give facexlib's recognition_arcface_ir_se50.pth with --arcface")
-    backbone = import_module("facexlib.recognition.arcface_arch").Backbone
-    net = backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
-    with naming(arcface):
-        load_strictly(net, read_state_dict(arcface)[0], "ArcFace IR-SE 50")
-    net.to(device).eval()
-
-    def embed(x: Tensor) -> Tensor:
-        return net(F.interpolate(x, (112, 112), mode="area") * 2 - 1)
-
-    return lambda restored, clean: F.cosine_similarity(embed(restored), embed(clean))
+def _alexnet(device: torch.device | str) -> Describe:
+    """A hundred times the means of the last convolution of ST-LPIPS' AlexNet, which no training here uses."""
+    net = ShiftTolerantLPIPS("alex").to(device)
+    return lambda faces: net.features(faces * 2 - 1)[-1].mean((2, 3)) * 100  # (b, 256)

@@ -84,3 +84,8 @@ def bundled_metrics(device: torch.device | str = "cpu") -> dict[str, FaceMetric]
         "Lab": lab_error,
         "tone": tone_error,
     }
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """[-1, 1] as [0, 1], clamped."""
+    return (x / 2 + 0.5).clamp(0, 1)

@@ -12,10 +12,11 @@ from codeformer_core.pictures.files import write_picture
 from codeformer_core.whole_files import whole_file
 
 from ..faces.data import read_face, to_tensor
-from .compare import EvalConfig, Networks, degraded, to_unit
+from .compare import EvalConfig, Networks, degraded
+from .metrics import to_unit
 
 TERCILES = ("dark", "middle", "light")
-DECIMALS = {"PSNR": 2, "Lab": 2, "tone": 2, "FID": 1, "MUSIQ": 1}  # 3 for all others
+DECIMALS = {"PSNR": 2, "Lab": 2, "tone": 2, "FID": 2, "FD-A": 2, "MUSIQ": 2}  # 3 for all others
 
 
 def summary(values: Mapping[str, Mapping[str, np.ndarray]], lightness: Sequence[float]) -> dict[str, dict[str, Any]]:
@@ -41,16 +42,27 @@ def table(levels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     columns = list(dict.fromkeys(c for row in first.values() for c in row if not c.endswith("by skin")))
     skin = ["Lab by skin" in row for row in first.values()]
     head = ["level", "row", *columns, *(["Lab dark / middle / light", "spread"] if any(skin) else [])]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     for level, rows in levels.items():
         for name, row in rows.items():
-            cells = [f"{row[c]:.{DECIMALS.get(c, 3)}f}" if c in row else "" for c in columns]
+            cells = [cell(row, column) for column in columns]
             if "Lab by skin" in row:
                 by_skin = row["Lab by skin"]
                 cells += [" / ".join(f"{by_skin[t]:.2f}" for t in TERCILES), f"{by_skin['spread']:.2f}"]
             lines.append([level, name, *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    padded = [[cell.ljust(w, "-" if cell == "---" else " ") for cell, w in zip(r, widths, strict=True)] for r in lines]
+    return markdown(lines)
+
+
+def cell(row: Mapping[str, Any], metric: str) -> str:
+    """A mean as a table shows it; empty where the row has none."""
+    return f"{row[metric]:.{DECIMALS.get(metric, 3)}f}" if metric in row else ""
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the first of them the head, as a Markdown table."""
+    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = [[text.ljust(w, "-" if text == "---" else " ") for text, w in zip(r, widths, strict=True)] for r in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in padded) + "\n"
 
 
@@ -97,16 +109,21 @@ def draw_accuracy(path: Path, strengths: Sequence[float], curves: Mapping[str, S
 
 
 @torch.inference_mode()
-def draw_strip(path: Path, networks: Networks, faces: Sequence[Path], level: str, config: EvalConfig) -> None:
-    """Input, the restorations at each w, Code GT and the clean face, side by side, a face a row (Fig. 7), as a PNG."""
-    size = networks.image_size
+def draw_strip(path: Path, networks: Networks, faces: Sequence[Path], level: str | None, config: EvalConfig) -> None:
+    """Input, the restorations at each w, Code GT and the clean face, side by side, a face a row (Fig. 7), as a PNG.
+
+    Without a level the faces are the degraded ones, and there are neither Code GT nor clean faces.
+    """
+    size, device = networks.image_size, networks.device
     rows = []
-    for face in faces:
-        clean = read_face(face, size)
-        lq = degraded([face], [clean], level, size, config)
-        hq, lq = (to_tensor(image)[None].to(networks.device) for image in (clean, lq[0]))
-        columns = {name: output for name, output, _ in networks.rows(lq, networks.clean_codes(hq), config)}
-        columns["clean"] = hq
+    for path_of_face in faces:
+        face = read_face(path_of_face, size)
+        hq = None if level is None else to_tensor(face)[None].to(device)
+        lq = face if level is None else degraded([path_of_face], [face], level, size, config)[0]
+        codes = None if hq is None else networks.clean_codes(hq)
+        columns = {name: x for name, x, _ in networks.rows(to_tensor(lq)[None].to(device), codes, config)}
+        if hq is not None:
+            columns["clean"] = hq
         if not rows:
             rows.append(np.concatenate([_label(name, size) for name in columns], axis=1))
         rows.append(np.concatenate([_as_uint8(x) for x in columns.values()], axis=1))

@@ -5,7 +5,7 @@ Everything random about a sample comes from (seed, step, slot), `slot` being its
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ from .augment import AugmentConfig, augment_face, change_colours, polyline_mask
 from .lightness import balance_weights, face_lightness
 
 logger = logging.getLogger(__name__)
+INDEX = "index.jsonl"
+DegradationsAt = Callable[[int], Sequence[DegradationConfig]]
 
 
 class SampleKey(NamedTuple):
@@ -49,9 +51,10 @@ class FaceFolder(Dataset[dict[str, Any]]):
     Pictures that are not square, or smaller than `min_side` (default `size`), are left out. A damaged one is named in
     the log once, and the next good one stands in for it. ValueError if a folder has none left.
 
-    `degradation` is for faces of 512 px and is scaled to `size`; of several, each sample draws one; None gives no `lq`
-    (stage I), unless `augment` changes colours or masks. `shares` says how much of the samples comes from each folder
-    (default: as many as it has pictures); `balance` draws faces of rare skin lightness more often, up to 4 times.
+    `degradation` is for faces of 512 px and is scaled to `size`; of several, each sample draws one; a function tells
+    them by the step; None gives no `lq` (stage I), unless `augment` changes colours or masks. `shares` says how much of
+    the samples comes from each folder (default: as many as it has pictures); `balance` draws faces of rare skin
+    lightness more often, up to 4 times.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         size: int,
         *,
         seed: int,
-        degradation: DegradationConfig | Sequence[DegradationConfig] | None = None,
+        degradation: DegradationConfig | Sequence[DegradationConfig] | DegradationsAt | None = None,
         augment: AugmentConfig | None = None,
         shares: Sequence[float] | None = None,
         balance: bool = False,
@@ -71,10 +74,10 @@ class FaceFolder(Dataset[dict[str, Any]]):
             raise ValueError(f"shares are positive numbers, one for each of the {len(folders)} folders, got {shares}")
         self.size, self.seed = size, seed
         self.augment = augment or AugmentConfig()
-        configs = [degradation] if isinstance(degradation, DegradationConfig) else list(degradation or ())
-        self.degradations = [config.scaled(size) for config in configs]
+        self.degradation = [degradation] if isinstance(degradation, DegradationConfig) else degradation or ()
         found = [find_faces(Path(folder), size if min_side is None else min_side) for folder in folders]
         self.paths = [path for paths in found for path in paths]
+        self._listed = {path: light for folder in folders for path, light in listed_lightness(Path(folder)).items()}
         # Shared memory, so that a damaged file is named once and not once by every loader worker.
         self._damaged = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
         self.weights = self._weights([len(paths) for paths in found], shares, balance)
@@ -95,12 +98,13 @@ class FaceFolder(Dataset[dict[str, Any]]):
         sample = {"hq": to_tensor(hq), "index": index, "slot": key.slot, "level": np.float32(0), "which": 0}
         sample["native"] = native
         augment = self.augment
-        if not self.degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
+        degradations = self.degradation(key.step) if callable(self.degradation) else self.degradation
+        if not degradations and not augment.colour_jitter and not augment.grey and not augment.mask:
             return sample
         lq = hq
-        if self.degradations:
-            sample["which"] = int(rng.integers(len(self.degradations)))
-            drawn = sample_degradation(self.degradations[sample["which"]], rng)
+        if degradations:
+            sample["which"] = int(rng.integers(len(degradations)))
+            drawn = sample_degradation(degradations[sample["which"]].scaled(self.size), rng)
             sample["level"] = np.float32(degradation_level(drawn, self.size))  # MPS has no float64
             lq = degrade(hq, drawn)
         sample["lq"] = to_tensor(change_colours(lq, augment, rng))
@@ -141,15 +145,14 @@ class FaceFolder(Dataset[dict[str, Any]]):
         return np.concatenate(weights) / sum(w.sum() for w in weights)
 
     def _lightness(self, index: int) -> float:
-        return face_lightness(self._good(index)[1])
+        listed = self._listed.get(self.paths[index])
+        return face_lightness(self._good(index)[1]) if listed is None else listed
 
 
 def find_faces(folder: Path, min_side: int) -> list[Path]:
     """The aligned pictures of a folder by its index.jsonl or by name; ValueError if none is square and large enough."""
-    index = folder / "index.jsonl"
-    if index.is_file():
-        lines = index.read_text(encoding="utf-8").splitlines()
-        paths = [folder / json.loads(line)["file"] for line in lines if line.strip()]
+    if (folder / INDEX).is_file():
+        paths = [folder / entry["file"] for entry in read_index(folder)]
     else:
         paths = [path for path, _ in find_pictures([folder]).pictures]
     good, small = [], []
@@ -172,6 +175,18 @@ def find_faces(folder: Path, min_side: int) -> list[Path]:
             "make a folder of such faces with python -m training.prepare"
         )
     return good
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """What a folder's index.jsonl says of each face; empty if it has none."""
+    index = folder / INDEX
+    lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def listed_lightness(folder: Path) -> dict[Path, float]:
+    """The lightness of faces as training.prepare has written it down; others are to be measured."""
+    return {folder / entry["file"]: entry["lightness"] for entry in read_index(folder) if "lightness" in entry}
 
 
 def read_face(path: str | Path, size: int) -> np.ndarray:

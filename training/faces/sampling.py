@@ -4,6 +4,7 @@ It depends on seed, step and slot, and not on what ran before or in how many pro
 and two processes see what one with twice the batch sees.
 """
 
+import os
 from collections.abc import Iterator
 from multiprocessing import get_all_start_methods
 from typing import Any
@@ -108,6 +109,12 @@ def face_loader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
+
+
+def default_workers() -> int:
+    """How many loader workers a process has: its share of this machine's cores, at most 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # which torchrun sets
 
 
 def _start_method() -> str:

@@ -9,6 +9,7 @@ from codeformer_core.networks.blocks import ResBlock
 from codeformer_core.networks.codeformer import CodeFormer, CodePrediction
 from codeformer_core.networks.config import CodeFormerConfig
 
+from ..precision import exact_distances
 from ..presets import TrainConfig
 
 
@@ -26,7 +27,7 @@ class NearestCodeFormer(CodeFormer):
 
     def predict_codes(self, lq: Tensor) -> CodePrediction:
         features, cft_features = self.encoder(lq)
-        with torch.autocast(features.device.type, enabled=False):
+        with exact_distances(features.device):
             z = rearrange(features.float(), "b d h w -> b (h w) d")
             logits = -torch.cdist(z, self.quantize.embedding.weight).square()
         return CodePrediction(logits, logits.argmax(-1), features, cft_features)

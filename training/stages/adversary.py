@@ -25,7 +25,7 @@ class HasBalancedWeight(Protocol):
 class Adversary:
     """The discriminator of one stage, its optimizer, and the backward pass that brings all losses together."""
 
-    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module):
+    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module | None):
         self.stage = config.stage(number)
         self.net = _discriminator(config, self.stage, perceptual)
         self.trained = [p for p in self.net.parameters() if p.requires_grad]
@@ -48,18 +48,20 @@ class Adversary:
         batch: dict[str, Any],
         step: int,
         accumulate: int,
-    ) -> tuple[float, dict[str, Tensor]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add a batch's gradients to the restorer's and the discriminator's; gives the loss and values to log.
 
         Gradients are first taken at the restored faces, so that the adaptive weight costs no second pass through the
-        perceptual network and the discriminator.
+        perceptual network and the discriminator. Where nothing that is trained has changed the faces (w = 0), neither
+        they nor the discriminator are learnt from; where the balanced weight has not, they are balanced as they are.
         """
         losses = [loss for loss in (outcome.image_loss, outcome.other_loss) if loss is not None]
         total = torch.stack([loss.detach().float() for loss in losses]).sum()
         restored = outcome.restored
-        if restored is None or outcome.image_loss is None or not self.active(step):
+        learns = restored is not None and restored.requires_grad
+        if restored is None or outcome.image_loss is None or not learns or not self.active(step):
             torch.stack(losses).sum().div(accumulate).backward()
-            return total.item(), {"loss": total}
+            return total, {"loss": total}
 
         seen = self._look(restored, batch, step)
         self._train(False)
@@ -70,13 +72,9 @@ class Adversary:
         adversarial_gradient = torch.autograd.grad(adversarial, restored)[0]
         weight = torch.tensor(self.stage.w_adversarial, device=restored.device)
         if self.stage.adaptive:
-            norms = [
-                mean_of_processes(
-                    accelerator, torch.autograd.grad(restored, stage.balanced_at, g, retain_graph=True)[0]
-                )
-                for g in (image_gradient, adversarial_gradient)
-            ]
-            weight = weight * ratio_of_norms(*norms, most=self.stage.adaptive_most)
+            norms = [_gradient(restored, stage.balanced_at, g) for g in (image_gradient, adversarial_gradient)]
+            means = [mean_of_processes(accelerator, norm) for norm in norms]
+            weight = weight * ratio_of_norms(*means, most=self.stage.adaptive_most)
         heads: list[Tensor] = [restored]
         gradients: list[Any] = [(image_gradient + weight * adversarial_gradient) / accumulate]
         if outcome.other_loss is not None:
@@ -104,7 +102,7 @@ class Adversary:
             "gan/real": torch.stack([real.float().mean() for real, _ in pairs]).mean(),
             "gan/fake": torch.stack([fake.float().mean() for _, fake in pairs]).mean(),
         }
-        return (total + d_loss.detach()).item(), logs
+        return total + d_loss.detach(), logs
 
     def step(self, accelerator: Accelerator, step: int) -> None:
         """The discriminator's step of the optimizer."""
@@ -139,8 +137,14 @@ class Adversary:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
+def _gradient(restored: Tensor, weight: Tensor, at_restored: Tensor) -> Tensor:
+    """The gradient at a weight of the network; that at the faces, from which it comes, if the weight has no part."""
+    gradient = torch.autograd.grad(restored, weight, at_restored, retain_graph=True, allow_unused=True)[0]
+    return at_restored if gradient is None else gradient
+
+
 def _discriminator(
-    config: TrainConfig, stage: StageConfig, perceptual: nn.Module
+    config: TrainConfig, stage: StageConfig, perceptual: nn.Module | None
 ) -> Discriminator | ProjectedDiscriminator:
     if config.discriminator == "patch":
         return Discriminator(width=config.discriminator_width, n_downs=config.discriminator_downs)

@@ -21,19 +21,22 @@ class CodeUsage:
         self.counts.zero_()
 
     @property
-    def used(self) -> float:
+    def used(self) -> Tensor:
         """The share of items that were chosen at least once."""
-        return (self.counts > 0).float().mean().item()
+        return (self.counts > 0).float().mean()
 
     @property
-    def perplexity(self) -> float:
+    def perplexity(self) -> Tensor:
         """exp of the entropy of the choices, 1 to K: how many items do the work."""
-        return torch.special.entr(self.counts / self.counts.sum().clamp_min(1)).sum().exp().item()
+        return torch.special.entr(self.counts / self.counts.sum().clamp_min(1)).sum().exp()
 
 
 def count_codes(codes: Tensor, codebook_size: int) -> Tensor:
     """How often each item occurs (K,) in codes of any shape."""
-    return torch.bincount(codes.flatten(), minlength=codebook_size)
+    codes = codes.flatten()  # torch.bincount would wait for the card
+    return torch.zeros(codebook_size, dtype=torch.long, device=codes.device).scatter_add_(
+        0, codes, torch.ones_like(codes)
+    )
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class ImageLoss:
     that detail which it does not have is neither asked for nor punished. Losses of weight 0 are not taken.
     """
 
-    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module, crops: nn.Module | None = None):
+    def __init__(self, config: TrainConfig, number: int, perceptual: nn.Module | None, crops: nn.Module | None = None):
         self.stage: StageConfig = config.stage(number)
         self.seed, self.perceptual_size = config.seed, config.perceptual_size
         self.perceptual, self.crops = perceptual, crops
@@ -32,7 +32,7 @@ class ImageLoss:
         pairs = [at_size(torch.stack([restored[i], hq[i]]), n) for i, n in enumerate(natives)]  # (2, 3, n, n) each
         parts = {"l1": torch.stack([(a - b).abs().mean() for a, b in pairs]).mean()}
         loss = stage.w_l1 * parts["l1"]
-        if stage.w_perceptual:
+        if stage.w_perceptual and self.perceptual is not None:
             size = self.perceptual_size or hq.shape[-1]
             parts["perceptual"] = self.perceptual(*torch.stack([at_size(pair, size) for pair in pairs], dim=1))
             loss = loss + stage.w_perceptual * parts["perceptual"]

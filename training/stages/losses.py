@@ -18,6 +18,14 @@ def feature_loss(features: Tensor, entries: Tensor) -> Tensor:
     return F.mse_loss(features.float(), entries.detach().float())
 
 
+def published_codebook_loss(z: Tensor, entries: Tensor, beta: float) -> Tensor:
+    """As Eq. 3, of z (b, d, n, n) and its code items, but beta is on the codebook term, as in the published recipe.
+
+    The paper has it on the commitment term, which moves z and not the items; so has `VectorQuantizer`.
+    """
+    return beta * F.mse_loss(entries, z.detach()) + F.mse_loss(z, entries.detach())
+
+
 def token_accuracy(logits: Tensor, codes: Tensor) -> Tensor:
     """The share of codes (b, n) that are predicted right, per face (b,)."""
     return (logits.argmax(-1) == codes).float().mean(1)

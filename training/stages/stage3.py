@@ -1,9 +1,11 @@
-"""Stage III: controllable feature transformations are added and all is tuned at w = 1 (paper, Sec. 3.3)."""
+"""Stage III: controllable feature transformations are added and all is tuned, at w = 1 (paper, Sec. 3.3)."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
+from codeformer_core.networks.cft import CFTWeights
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.config import CodeFormerConfig
 from codeformer_core.networks.vqgan import VQAutoEncoder
@@ -43,29 +45,34 @@ class StageThree:
         assert isinstance(last, nn.Conv2d)
         return last.weight
 
-    def w_at(self, step: int) -> float:
-        """The fidelity weight of a step: 1, or its phase's."""
-        return next((phase.w for phase in self.stage.phases if step < phase.until), 1.0)
-
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:
-        """Eq. 6 and the image losses of stage I, at w = 1 (Eq. 8)."""
+        """Eq. 6 and the image losses of stage I, at the phase's w (Eq. 8), which is 1 without phases."""
+        phase = self.stage.phase_at(step)
         codes = self.teacher.codes(batch["hq"])
         prediction = in_float32(self.net.predict_codes(batch["lq"]))
         loss, logs = code_losses(self.stage, self.net, prediction, codes, self.predicts_codes)
-        restored = self.net.decode(prediction, self.w_at(step), self.adain).float()
+        accuracy = token_accuracy(prediction.logits.detach(), codes)
+        if phase.code_only:
+            return Outcome(other_loss=loss, logs=logs, accuracy=accuracy)
+        if self.stage.detach_cft:
+            tapped = {size: features.detach() for size, features in prediction.cft_features.items()}
+            prediction = replace(prediction, cft_features=tapped)
+        restored = self.net.decode(prediction, TrainingWeights(w=phase.w), self.adain).float()
         image_loss, parts = self.image_loss(restored, batch, step)
-        return Outcome(
-            image_loss=image_loss,
-            other_loss=loss,
-            restored=restored,
-            logs=logs | parts,
-            accuracy=token_accuracy(prediction.logits.detach(), codes),
-        )
+        return Outcome(image_loss=image_loss, other_loss=loss, restored=restored, logs=logs | parts, accuracy=accuracy)
 
     def rows(self, net: CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: input, restored at w = 0, 0.5 and 1, clean."""
         prediction = net.predict_codes(batch["lq"])
         return [batch["lq"], *(net.decode(prediction, w, self.adain) for w in (0.0, 0.5, 1.0)), batch["hq"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingWeights(CFTWeights):
+    """As in use, but w may be above 1: the published recipe trains at 1.3."""
+
+    def __post_init__(self):  # `Phase` has checked it
+        pass
 
 
 def start_as_identity(net: CodeFormer) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -519,3 +520,29 @@ def test_a_mask_or_background_that_does_not_fit_names_both_files(tmp_path, run, 
     assert outcome.failed
     assert str(tmp_path / "empty" / "a.png") in outcome.message
     assert not (tmp_path / "out").exists()
+
+
+class CrowdDetector:
+    """Twenty faces in every picture."""
+
+    def detect(self, images, config=None) -> list[list[Face]]:
+        face = Face(box=np.array([16, 16, 80, 80]), landmarks=template(64) + 16, score=0.9)
+        crowd = [replace(face, landmarks=face.landmarks + i % 5, score=0.9 - i / 100) for i in range(20)]
+        return [crowd for _ in as_pictures(images)]
+
+
+def test_a_crowd_comes_out_as_few_faces_do(tmp_path, tiny_net, monkeypatch):
+    source = save(tmp_path / "in" / "a.png").parent
+    save(source / "b.png", pixels(1))
+    restorer = FaceRestorer(tiny_net, CrowdDetector())
+
+    def results(out: Path) -> dict[str, bytes]:
+        config = BatchConfig(out=out, save_crops=True)
+        outcomes = list(restore_files(find_jobs([source], out)[0], restorer, config))
+        assert [outcome.message for outcome in outcomes] == ["20 faces restored"] * 2
+        return {name: (out / name).read_bytes() for name in files_below(out) if name.endswith((".png", ".json"))}
+
+    crowd = results(tmp_path / "crowd")
+    monkeypatch.setattr(batch, "CROWD", 100)
+    assert len(crowd) == 2 * (1 + 1 + 2 * 20)
+    assert crowd == results(tmp_path / "few")

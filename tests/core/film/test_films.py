@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from codeformer_core import Face, FaceRestorer, RestoreConfig
 from codeformer_core.detection.detector import as_pictures
+from codeformer_core.detection.faces import FaceSelection
 from codeformer_core.film.frames import Colours, Turn, to_frame, to_picture, with_changes
 from codeformer_core.film.job import FilmConfig, FilmJob, restore_film
 from codeformer_core.film.pyav import FilmError
@@ -293,6 +295,35 @@ def test_another_setting_begins_anew(tmp_path, tiny_net, restorer):
     with pytest.raises(KeyboardInterrupt):
         run(0.0, True)
     assert run(1.0, False) == fresh
+
+
+class TwoDetector:
+    """Two faces, of which now one, now the other is the larger."""
+
+    def __init__(self):
+        self.frames = 0
+
+    def detect(self, images, config=None) -> list[list[Face]]:
+        found = []
+        for _ in as_pictures(images):
+            sides = (40 + 8 * (self.frames % 2), 46)
+            self.frames += 1
+            places = [(template(64) * side / 64 + (4 + 50 * n, 20), 4 + 50 * n, side) for n, side in enumerate(sides)]
+            found.append(
+                [
+                    Face(box=np.array([x, 20, x + side, 20 + side]), landmarks=points, score=0.98)
+                    for points, x, side in places
+                ]
+            )
+        return found
+
+
+def test_of_two_people_one_is_restored_all_along(tmp_path, tiny_net):
+    config = replace(CONFIG, selection=FaceSelection(only="largest"))
+    source = make(tmp_path / "a.mp4", 11)
+    report = restore_film(source, tmp_path / "out.mp4", FaceRestorer(tiny_net, TwoDetector(), config))
+    (track,) = report.tracks
+    assert (track.number, track.first, track.last, track.restored) == (0, 0, 10, 11)
 
 
 KILLED = """

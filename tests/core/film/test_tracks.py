@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codeformer_core.film.tracks import TrackConfig, track_faces
+from codeformer_core.detection.faces import FaceSelection, select_faces
+from codeformer_core.film.tracks import TrackConfig, select_tracked, track_faces
 from codeformer_core.restorer import FaceRestorer
 
 RAW = TrackConfig(smoothing=0)
@@ -100,3 +101,24 @@ def test_a_tracked_face_is_known_to_plans_by_its_track(identity_net, face_at):
     faces = [replace(face_at(60, 60, 50), track=4), face_at(120, 60, 50)]
     aligned = FaceRestorer(identity_net).align(np.zeros((120, 200, 3), np.uint8), faces)
     assert [face.number for face in aligned] == [4, 1]
+
+
+def test_of_two_people_of_like_size_one_is_chosen_in_every_frame(face_at, rng):
+    sizes = 100 + rng.normal(0, 5, (20, 2))
+    frames = [[face_at(100, 150, a), face_at(400, 150, b + 2)] for a, b in sizes]
+    alone = [select_faces(faces, (300, 500), FaceSelection(only="largest"))[0].centre[0] > 250 for faces in frames]
+    assert len(set(alone)) == 2  # frame by frame it is now one, now the other
+    chosen = select_tracked(track_faces(frames), (300, 500), FaceSelection(only="largest"))
+    assert {tuple(face.track for face in faces) for faces in chosen} == {(1,)}
+
+
+def test_a_passing_flicker_of_score_or_size_does_not_drop_a_tracked_face(face_at):
+    frames = [[replace(face_at(100, 150, 100), score=0.5 if i == 3 else 0.95)] for i in range(7)]
+    tracked = track_faces(frames, TrackConfig(smoothing=0))
+    assert all(select_tracked(tracked, (300, 300), FaceSelection(min_score=0.9)))
+    assert not any(select_tracked(tracked, (300, 300), FaceSelection(min_score=0.96)))
+
+
+def test_faces_without_a_track_are_chosen_by_themselves(face_at):
+    frames = [[face_at(100, 150, 100)], [face_at(100, 150, 60)]]
+    assert [len(faces) for faces in select_tracked(frames, (300, 300), FaceSelection(min_size=80))] == [1, 0]

@@ -172,6 +172,13 @@ def test_overlapping_faces_have_no_seam_and_each_keeps_its_centre(dx, dy, side, 
     assert change.min() >= -0.3 - 1e-5
 
 
+def test_a_face_beside_two_that_overlap_is_kept(face_at):
+    image = np.full((240, 240, 3), 60, np.uint8)
+    faces = [face_at(60, 140, 100), face_at(140, 60, 100), face_at(45, 45, 60)]  # the last amid the others' corners
+    out = paste_faces(image, [patch(image, face, 0.5) for face in faces])
+    assert [int(out[y, x, 0]) for x, y in ((60, 140), (140, 60), (45, 45))] == [188] * 3
+
+
 def test_equal_overlapping_faces_are_as_one(face_at):
     """Shares add up to one: two faces that change the picture alike do it once."""
     image = np.full((200, 240, 3), 0.4, np.float32)

@@ -9,11 +9,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from codeformer_core import CodeFormer, VQAutoEncoder
 from codeformer_core.weights.checkpoint import save_checkpoint
-from training.evaluate import evaluate, main
+from training.evaluate import evaluate, evaluate_without_clean, main
 from training.evaluation.compare import EvalConfig, Networks, at_strength, draw
-from training.evaluation.library_metrics import library_metrics
+from training.evaluation.library_metrics import LibraryMetrics, library_metrics
 from training.evaluation.metrics import RetinaFaceFeatures, feature_distance, lab_error, psnr, ssim, tone_error
+from training.evaluation.paper_tables import table_1, table_2
 from training.evaluation.report import bars, summary, table
+from training.evaluation.rows import moments_of
 from training.faces.data import degradation_level
 
 
@@ -97,7 +99,7 @@ def test_report_has_all_rows_and_its_bounds(networks, folder):
     assert "codes" not in rows["Input"]
     assert rows["w = 0"]["codes"] == rows["w = 1"]["codes"] < 1
     assert rows["w = 0"]["PSNR"] != rows["w = 1"]["PSNR"]
-    assert set(report["left_out"]) >= {"LPIPS", "MUSIQ", "FID", "IDS"}
+    assert set(report["left_out"]) >= {"LPIPS", "MUSIQ", "FID", "IDS", "ST-LPIPS-VGG"}
     assert report["clean_codes"] == "stage I"
     again = evaluate(networks, sorted(folder.glob("*.png")), config)
     assert json.dumps(again) == json.dumps(report)
@@ -139,6 +141,62 @@ def test_unknown_metric_is_named():
         library_metrics(["nonsense"])
 
 
+def test_table_1_shows_stand_ins_of_what_is_left_out():
+    means = {"PSNR": 20.0, "SSIM": 0.5, "ST-LPIPS": 0.25, "ID-D": 0.5, "FID": 42.0, "FD-A": 1.0}
+    rows = {"Input": means, "Nearest neighbour": means, "w = 0.5": means}
+    lines = table_1({"pairs": rows}).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        *("Faces", "Method", "ST-LPIPS ↓", "FID ↓", "ID-D ↓", "PSNR ↑", "SSIM ↑")
+    ]
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["Input", "CodeFormer, w = 0.5"]
+    assert [cell.strip() for cell in lines[2].split("|")[3:-1]] == ["0.250", "42.00", "0.500", "20.00", "0.500"]
+
+
+def test_table_2_has_the_sets_side_by_side():
+    sets = {
+        name: {"Input": {"FID": 1.0, "MUSIQ": 2.0}, "w = 0": {"FID": 3.0, "MUSIQ": 4.0}} for name in ("LFW", "WIDER")
+    }
+    lines = table_2(sets).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        *("Method", "LFW: FID ↓", "LFW: MUSIQ ↑", "WIDER: FID ↓", "WIDER: MUSIQ ↑")
+    ]
+    assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == ["CodeFormer, w = 0", "3.00", "4.00", "3.00", "4.00"]
+
+
+def means_of_channels(faces: torch.Tensor) -> torch.Tensor:
+    return faces.mean((2, 3))
+
+
+def test_sets_are_measured_against_the_clean_faces_or_a_reference(networks, folder):
+    extra = LibraryMetrics(faces={}, alone={}, sets={"FD": means_of_channels}, left_out={})
+    faces = sorted(folder.glob("*.png"))
+    config = EvalConfig(w=(0.0,), batch_size=3)
+    rows = evaluate(networks, faces, config, extra, inputs=folder)["levels"]["pairs"]
+    assert rows["Input"]["FD"] == pytest.approx(0, abs=1e-6)
+    assert rows["w = 0"]["FD"] > 0
+    references = moments_of(faces[:2], 64, extra, torch.device("cpu"))
+    rows = evaluate(networks, faces, config, extra, inputs=folder, references=references)["levels"]["pairs"]
+    assert rows["Input"]["FD"] > 1e-5
+
+
+def test_faces_without_clean_ones(networks, folder):
+    extra = LibraryMetrics(
+        faces={}, alone={"mean": lambda x: x.mean((1, 2, 3))}, sets={"FD": means_of_channels}, left_out={}
+    )
+    faces = sorted(folder.glob("*.png"))
+    references = moments_of(faces, 64, extra, torch.device("cpu"))
+    report = evaluate_without_clean(networks, {"LFW": faces}, EvalConfig(w=(0.0, 1.0)), extra, references)
+    rows = report["sets"]["LFW"]
+    assert list(rows) == ["Input", "Nearest neighbour", "w = 0", "w = 1"]
+    assert rows["Input"]["FD"] == pytest.approx(0, abs=1e-6)
+    assert 0 < rows["w = 0"]["mean"] < 1
+    alone = evaluate_without_clean(networks, {"LFW": faces}, EvalConfig(w=(0.0,)), extra, None)
+    assert "--reference" in alone["left_out"]["FD"]
+    nothing = LibraryMetrics(faces={}, alone={}, sets={}, left_out={})
+    with pytest.raises(ValueError, match="--reference"):
+        evaluate_without_clean(networks, {"LFW": faces}, EvalConfig(), nothing, None)
+
+
 def test_command_line_writes_tables_and_figures(networks, folder, tmp_path, capsys):
     model, out = tmp_path / "net.safetensors", tmp_path / "out"
     save_checkpoint(model, networks.codeformer.state_dict(), networks.codeformer.config)
@@ -163,6 +221,21 @@ def test_pairs_take_the_place_of_the_levels(networks, folder, tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(ValueError, match="named 1"):
         evaluate(networks, sorted(folder.glob("*.png")), inputs=tmp_path)
+
+
+def test_command_line_takes_degraded_faces_alone(networks, folder, tmp_path, capsys):
+    model, out = tmp_path / "net.safetensors", tmp_path / "out"
+    save_checkpoint(model, networks.codeformer.state_dict(), networks.codeformer.config)
+    arguments = [str(model), "--min-side", "32", "--device", "cpu", "--w", "0", "--strip", "2", "--out", str(out)]
+    assert main([*arguments, "--inputs", str(folder), "--reference", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert f"4 of {folder.name}" in printed
+    assert "CodeFormer, w = 0" in printed
+    assert (out / f"strip_{folder.name}.png").is_file()
+    assert main(arguments) == 2
+    assert "--inputs" in capsys.readouterr().err
+    assert main([*arguments, "--inputs", str(folder), str(folder)]) == 2
+    assert "must differ" in capsys.readouterr().err
 
 
 def test_missing_data_ends_with_one_line(networks, tmp_path, capsys):

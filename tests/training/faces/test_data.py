@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from codeformer_core.detection.faces import Face
-from codeformer_core.pictures.degradation import HEAVY, MILD, PAPER, Degradation, degradation_rng
+from codeformer_core.pictures.degradation import HEAVY, MILD, PAPER, Degradation, DegradationConfig, degradation_rng
+from training.faces import data
 from training.faces.augment import AugmentConfig, augment_face, change_colours, jitter, polyline_mask
 from training.faces.data import FaceFolder, SampleKey, degradation_level, to_tensor
 from training.faces.lightness import balance_weights, face_lightness, face_region
@@ -77,6 +78,20 @@ def test_several_degradations_are_all_drawn(folder):
     assert max(levels[0]) < min(levels[1])
 
 
+def test_a_step_may_tell_its_degradations(folder):
+    def at(step: int) -> tuple[DegradationConfig, ...]:
+        return (HEAVY,) if step % 2 else (MILD,)
+
+    faces = FaceFolder(folder, SIZE, seed=0, degradation=at)
+    fixed = {
+        MILD: FaceFolder(folder, SIZE, seed=0, degradation=MILD),
+        HEAVY: FaceFolder(folder, SIZE, seed=0, degradation=HEAVY),
+    }
+    for step in range(3):
+        key = SampleKey(step, 1, 2)
+        assert same(faces[key], fixed[at(step)[0]][key])
+
+
 def test_level_is_where_the_degradation_lies_in_the_papers_ranges():
     weakest = Degradation(sigma_x=1, sigma_y=1, jpeg_quality=90)
     strongest = Degradation(sigma_x=15, sigma_y=15, downscale=30, noise=20, jpeg_quality=30)
@@ -128,6 +143,22 @@ def test_shares_of_folders_and_balance_of_lightness(tmp_path, folder):
     assert weights.sum() == pytest.approx(1)
     assert weights[:7].sum() == pytest.approx(0.25)
     assert weights[-1] > 2 * weights[-2]
+
+
+def test_lightness_that_prepare_wrote_down_is_not_measured_again(tmp_path, monkeypatch):
+    for i, grey in enumerate((200, 60)):
+        save(tmp_path / f"{i}.png", np.full((48, 48, 3), grey, np.uint8))
+    measured = FaceFolder(tmp_path, SIZE, seed=0, balance=True).weights
+    assert measured is not None
+    lines = [{"file": "0.png", "lightness": 20.0}, {"file": "1.png", "lightness": 80.0}]
+    (tmp_path / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(data, "face_lightness", None)
+    listed = FaceFolder(tmp_path, SIZE, seed=0, balance=True).weights
+    assert listed is not None
+    assert np.array_equal(listed, measured)  # one face of each kind
+    (tmp_path / "index.jsonl").write_text(json.dumps({"file": "0.png"}))
+    with pytest.raises(TypeError):  # there is nothing written down
+        FaceFolder(tmp_path, SIZE, seed=0, balance=True)
 
 
 def test_balance_has_a_limit():

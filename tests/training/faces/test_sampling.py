@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from training.faces import sampling
 from training.faces.data import SampleKey
-from training.faces.sampling import StepSampler
+from training.faces.sampling import StepSampler, default_workers
 
 
 def take(sampler: StepSampler, n: int) -> list[list[SampleKey]]:
@@ -32,6 +33,15 @@ def test_weights_are_how_often_a_face_comes():
     keys = [key for batch in take(StepSampler(4, batch_size=8, seed=0, weights=weights), 100) for key in batch]
     counts = np.bincount([key.face for key in keys], minlength=4) / len(keys)
     np.testing.assert_allclose(counts, weights, atol=0.03)
+
+
+def test_processes_share_the_cores(monkeypatch):
+    monkeypatch.setattr(sampling.os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert default_workers() == 4
+    for processes, workers in ((4, 3), (8, 1), (16, 0)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        assert default_workers() == workers
 
 
 def test_wrong_batch_size_is_named():

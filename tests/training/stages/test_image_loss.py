@@ -101,4 +101,4 @@ def test_shift_tolerant_lpips(backbone, golden):
     assert net(x, x) == 0
     near, far = (net((x + s * noise).clamp(-1, 1), x) for s in (0.1, 0.4))
     assert 0 < near < far
-    assert net((x + 0.2 * noise).clamp(-1, 1), x) == pytest.approx(golden, rel=0.02)  # of the package itself
+    assert net((x + 0.2 * noise).clamp(-1, 1), x) == pytest.approx(golden, rel=1e-3)  # of the package itself

@@ -1,0 +1,62 @@
+"""Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toned pictures, where a head is."""
+
+import numpy as np
+
+XYZ_OF_RGB = np.array(  # of linear sRGB, IEC 61966-2-1, with white at 1
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+RGB_OF_XYZ = np.linalg.inv(XYZ_OF_RGB)
+WHITE_XYZ = XYZ_OF_RGB.sum(1)
+HEAD_CENTRE, HEAD_AXES = (0.5, 0.52), (0.34, 0.43)  # of an aligned crop's side: brow to chin, and some hair
+HEAD_FADE = 1.28  # times the ellipse of the head, where colours end
+TONED = 1.5  # rms in Lab across the main line of colours, up to which a picture has one tone
+
+
+def to_lab(image: np.ndarray) -> np.ndarray:
+    """(..., 3) float32 RGB in [0, 1] as CIE Lab: L in [0, 100], a and b about [-100, 100]; finer than OpenCV's."""
+    rgb = np.clip(image, 0, 1).astype(np.float32, copy=False)
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** np.float32(2.4), rgb / 12.92)
+    xyz = linear @ (XYZ_OF_RGB / WHITE_XYZ[:, None]).T.astype(np.float32)
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1).astype(np.float32)
+
+
+def from_lab(lab: np.ndarray) -> np.ndarray:
+    """Back to RGB in [0, 1]; colours that it does not have become paler, at the same luminance."""
+    fy = (lab[..., 0] + 16) / 116
+    f = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], -1)
+    xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2)
+    linear = xyz @ (RGB_OF_XYZ * WHITE_XYZ).T.astype(np.float32)
+    grey = np.clip(xyz[..., 1:2], 0, 1)
+    chroma = linear - grey
+    room = np.where(chroma > 0, 1 - grey, grey) / np.maximum(np.abs(chroma), 1e-9)
+    linear = np.clip(grey + np.minimum(room.min(-1, keepdims=True), 1) * chroma, 0, 1)
+    rgb = np.where(linear > 0.0031308, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return rgb.astype(np.float32)
+
+
+def packed_lab(lab: np.ndarray) -> np.ndarray:
+    """Lab with all three channels in [0, 1], as pasting takes them."""
+    return (lab / np.float32([100, 256, 256]) + np.float32([0, 0.5, 0.5])).astype(np.float32)
+
+
+def unpacked_lab(packed: np.ndarray) -> np.ndarray:
+    """Back from `packed_lab`."""
+    return (packed - np.float32([0, 0.5, 0.5])) * np.float32([100, 256, 256])
+
+
+def is_toned(crop: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether a crop (s, s, 3) is grey, or of one tone such as sepia: all its colours lie on a line in Lab."""
+    colours = to_lab(crop)[inside][:, 1:]
+    if len(colours) < 2:
+        return True
+    return bool(np.linalg.eigvalsh(np.cov(colours.T))[0] <= TONED**2)
+
+
+def head_mask(size: int) -> np.ndarray:
+    """(size, size) float32: 1 over the face of an aligned crop, falling to 0 about the head, which has no hard edge."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    away = np.hypot((x - HEAD_CENTRE[0]) / HEAD_AXES[0], (y - HEAD_CENTRE[1]) / HEAD_AXES[1])
+    t = np.clip((HEAD_FADE - away) / (HEAD_FADE - 0.85), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)

@@ -1,0 +1,102 @@
+"""Holes in pictures, to be filled: from a mask of any kind to hard holes, in the picture and in crops, and back."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..pictures.arrays import WHITE, check_picture, check_values, from_float, to_float
+from .alignment import crop_face
+
+WHITE_STROKE = 0.98  # from which value on all three channels are a white stroke: JPEG makes 255 to 250
+SPECK = 3  # px: what is white and narrower is a highlight, not a stroke
+COARSE = 512  # px, the short side at which holes are filled smoothly for the detector
+TONE_SIGMAS = (1 / 64, 1 / 24, 1 / 8)  # of a crop's side, over which tones at the edge of a hole reach into it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Hole:
+    """What of a picture is to be filled."""
+
+    hard: np.ndarray  # (h, w) bool: what was painted
+    limit: np.ndarray  # (h, w) float32: 1 there, falling to 0 at the end of what may change
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to fill."""
+        return not self.hard.any()
+
+
+def hole_of(mask: np.ndarray, size: tuple[int, int], *, threshold: float = 0.5, grow: int = 3) -> Hole:
+    """The hole that a mask of any size (h', w') paints into a picture (height, width).
+
+    `mask` is bool, uint8, uint16 or float32 in [0, 1], stretched to the picture; from `threshold` on it is painted.
+    What may change lies up to `grow` px around that.
+    """
+    if mask.ndim != 2 or 0 in mask.shape or (mask.dtype not in WHITE and mask.dtype != bool):
+        raise ValueError(f"a mask is (h, w) of bool, uint8, uint16 or float32, got {mask.shape} {mask.dtype}")
+    values = check_values(mask.astype(np.float32) if mask.dtype == bool else to_float(mask), "a float mask", 1e-3)
+    if values.shape != tuple(size):
+        smaller = values.size > size[0] * size[1]
+        values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return _hole(values >= threshold, grow)
+
+
+def white_hole(image: np.ndarray, *, grow: int = 3) -> Hole:
+    """The hole of a picture (h, w, 3) in which strokes were painted pure white."""
+    white = (to_float(check_picture(image)).min(-1) >= WHITE_STROKE).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (SPECK, SPECK))
+    return _hole(cv2.morphologyEx(white, cv2.MORPH_OPEN, kernel).astype(bool), grow)
+
+
+def _hole(hard: np.ndarray, grow: int) -> Hole:
+    if not hard.any():
+        return Hole(hard=hard, limit=np.zeros(hard.shape, np.float32))
+    away = cv2.distanceTransform((~hard).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    limit = np.where(away <= grow, 1 - away / np.float32(grow + 1), 0)
+    return Hole(hard=hard, limit=limit.astype(np.float32))
+
+
+def hole_in_crop(hole: Hole, affine: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(s, s) bool: what of an aligned crop is to be painted over, which is all that may change in the picture."""
+    reach = (hole.limit > 0).astype(np.float32)
+    crop = crop_face(np.broadcast_to(reach[..., None], (*reach.shape, 3)), affine, len(inside))[..., 0]
+    return (crop > 0.1) & inside  # a scratch that is narrow in the crop is not lost
+
+
+def fill_smoothly(image: np.ndarray, hard: np.ndarray) -> np.ndarray:
+    """A picture (h, w, 3) float32 in [0, 1] whose holes (h, w) bool go on what is around them (Telea 2004)."""
+    rgb = from_float(image, np.dtype(np.uint8))
+    filled = cv2.inpaint(rgb, hard.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return np.where(hard[..., None], to_float(filled), image)
+
+
+def without_holes(image: np.ndarray, hole: Hole) -> np.ndarray:
+    """A picture in its own dtype with coarsely filled holes, in which a detector finds the faces behind them."""
+    height, width = image.shape[:2]
+    factor = min(COARSE / min(height, width), 1)
+    size = math.ceil(width * factor), math.ceil(height * factor)
+    reach = hole.limit > 0
+    small = to_float(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    coarse = cv2.resize(reach.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    filled = cv2.resize(fill_smoothly(np.clip(small, 0, 1), coarse), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(reach[..., None], from_float(filled, image.dtype), image)
+
+
+def in_surrounding_tone(restored: np.ndarray, crop: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A restored crop whose tones at the edge of its holes are those of the crop, so that no seam is seen.
+
+    What the two differ by where the crop is `known` (s, s) bool goes on into the holes, more smoothly the deeper.
+    """
+    if not known.any():
+        return restored
+    weight = known.astype(np.float32)[..., None]
+    difference = (crop - restored) * weight
+    change = difference.sum((0, 1)) / weight.sum()  # far from all that is known
+    for sigma in sorted(TONE_SIGMAS, reverse=True):
+        near = cv2.GaussianBlur(weight, (0, 0), sigma * len(crop))[..., None]
+        mean = cv2.GaussianBlur(difference, (0, 0), sigma * len(crop)) / np.maximum(near, 1e-4)
+        share = np.clip(near / 0.1, 0, 1)
+        change = share * mean + (1 - share) * change
+    return np.clip(restored + change, 0, 1).astype(np.float32)

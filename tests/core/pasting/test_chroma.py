@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import skimage.data
+from skimage.color import rgb2lab
+
+from codeformer_core.pasting.chroma import from_lab, head_mask, is_toned, packed_lab, to_lab, unpacked_lab
+
+
+def test_lab_there_and_back_is_the_picture():
+    image = np.random.default_rng(0).random((20, 20, 3), np.float32)
+    np.testing.assert_allclose(to_lab(image), rgb2lab(image), atol=0.02)
+    np.testing.assert_allclose(from_lab(to_lab(image)), image, atol=1e-4)
+    np.testing.assert_allclose(unpacked_lab(packed_lab(to_lab(image))), to_lab(image), atol=1e-4)
+
+
+def test_colours_that_rgb_does_not_have_become_paler_and_keep_their_luminance():
+    lab = np.float32([[[98, 40, 60], [5, 40, -60], [50, 120, 0], [100, 30, 30], [0, 30, 30]]])
+    rgb = from_lab(lab)
+    assert rgb.min() >= 0
+    assert rgb.max() <= 1
+    np.testing.assert_allclose(rgb2lab(rgb)[..., 0], lab[..., 0], atol=0.1)
+    assert (np.hypot(*rgb2lab(rgb)[0, :3, 1:].T) > 1).all()
+
+
+def test_sepia_is_toned_and_a_photograph_is_not():
+    photo = skimage.data.astronaut()[50:200, 150:300].astype(np.float32) / 255
+    grey = photo.mean(-1, keepdims=True)
+    inside = np.ones(photo.shape[:2], bool)
+    sepia = np.clip(grey * np.float32([1.07, 0.9, 0.7]), 0, 1)
+    noise = np.random.default_rng(0).normal(0, 0.005, photo.shape).astype(np.float32)
+    assert is_toned(np.repeat(grey, 3, -1), inside)
+    assert is_toned(np.clip(sepia + noise, 0, 1), inside)
+    assert not is_toned(photo, inside)
+    assert is_toned(photo, inside & False)
+
+
+@pytest.mark.parametrize("size", [64, 256, 512])
+def test_no_square_is_coloured(size):
+    mask = head_mask(size)
+    assert mask[size // 2, size // 2] == 1
+    assert mask[:, 0].max() == mask[:, -1].max() == mask[0, 0] == 0
+    assert np.abs(np.diff(mask, axis=1)).max() < 11 / size
