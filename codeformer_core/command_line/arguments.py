@@ -193,7 +193,11 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--dtype", default="auto", choices=("auto", "mixed", "float32", "bfloat16", "float16"),
         help="what the restoring network computes in; mixed: half precision where that does no harm; auto (default): "
         "mixed on processors that are faster so, else float32")  # fmt: skip
-    add("--batch-size", type=int, default=4, metavar="N", help="faces at once through the network (default 4)")
+    add("--batch-size", type=int, metavar="N", help="faces at once through the network (default 4 on graphics "
+        "cards, 1 on processors)")  # fmt: skip
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="share the work out among the graphics cards, or else "
+        "cores, of a Ray cluster whose machines all see the files (docs/cluster.md); without an address: of "
+        "RAY_ADDRESS, or else of this machine. Write it last, or --ray=ADDRESS; needs the extra [ray]")  # fmt: skip
     _add_downloads(machine)
 
 

@@ -119,14 +119,16 @@ def restore_files(
     restorer: FaceRestorer,
     config: BatchConfig,
     progress: Callable[[int, int], None] | None = None,
+    inputs: frozenset[Path] = frozenset(),
 ) -> Iterator[Outcome]:
     """Restore pictures, one outcome each, as they are finished; a file that cannot be read does not stop the rest.
 
-    `progress(done, total)` counts the faces of the pictures at hand. OSError if the disk takes no more.
+    `progress(done, total)` counts the faces of the pictures at hand. No result may replace one of `inputs`. OSError if
+    the disk takes no more.
     The next pictures are read and searched, and the last ones written, in threads of their own while the network works.
     """
     with Behind[Outcome]() as writing:
-        for chunk in _chunks(jobs, restorer, config):
+        for chunk in _chunks(jobs, restorer, config, inputs):
             faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
             restored = iter(restorer.restore(faces, progress=progress))
             for opened in chunk:
@@ -140,9 +142,11 @@ def restore_files(
         yield from writing.rest()
 
 
-def _chunks(jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig) -> Iterator[list["_Opened | Outcome"]]:
+def _chunks(
+    jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, inputs: frozenset[Path]
+) -> Iterator[list["_Opened | Outcome"]]:
     """The pictures with their faces, as many together as fill a network batch; what cannot be read is an outcome."""
-    originals = {job.source.resolve() for job in jobs}
+    originals = inputs | {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
     chunk: list[_Opened | Outcome] = []
     faces = pixels = 0
@@ -188,7 +192,7 @@ def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) 
     return opened._replace(faces=[replace(face, w=plan) for face in faces], plan=plan)
 
 
-def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: set[Path]) -> _Opened:
+def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: frozenset[Path]) -> _Opened:
     """Read a picture, and see that all that goes with it is right before any work is put into it."""
     stamps = stamps_of(job, config)  # before anything is read: what changes from now on is another file
     picture = read_picture(job.source)

@@ -8,8 +8,8 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ SETTINGS = (
     *("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops"),
     "strip_metadata",
 )
+
+ON_CARDS = 4  # faces at once through the network, unless told otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +65,6 @@ def _say(text: str) -> None:
 
 def _restore(args: argparse.Namespace) -> int:
     import torch
-    from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ..detection.faces import FaceSelection
@@ -71,10 +72,11 @@ def _restore(args: argparse.Namespace) -> int:
     from ..film.fingerprint import file_stamp
     from ..models import default_model, model_path, model_usage
     from ..restoration import RestoreConfig
-    from .batch import BatchConfig, find_jobs, is_done, is_film, restore_files
+    from .batch import BatchConfig, find_jobs, is_done, is_film
+    from .cluster import restore_on_ray
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
-    from .films import FilmBar, FilmOptions, film_batch, restore_films
-    from .memory import keep_freed_memory
+    from .films import FilmOptions
+    from .work import Work, restore_all
 
     options = FilmOptions(codec=args.codec, crf=args.crf)
     model = default_model() if args.model is None else args.model
@@ -98,7 +100,7 @@ def _restore(args: argparse.Namespace) -> int:
         occlusion=args.occlusion,
         mask_parts=args.mask_parts,
         min_confidence=usage.min_confidence if args.min_confidence is None else args.min_confidence,
-        batch_size=args.batch_size,
+        batch_size=1 if args.batch_size is None else args.batch_size,
     )
     settings = {
         **asdict(replace(config, w=0.0)),
@@ -126,38 +128,21 @@ def _restore(args: argparse.Namespace) -> int:
         settings=settings,
     )
     jobs, failures = find_jobs(args.inputs, args.output)
-    films = film_batch(batch, options)
-    todo = [job for job in jobs if args.overwrite or not is_done(job, films if is_film(job.source) else batch)]
+    work = Work(batch=batch, options=options, quiet=args.quiet)
+    todo = [job for job in jobs if args.overwrite or not is_done(job, work.config(job))]
     if len(todo) < len(jobs):
         logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
     if not todo:
         return _end(failures)
     _probe(args.output)
-    keep_freed_memory()
-    restorer = _load_restorer(args, path, config)
-    pictures, moving = ([job for job in todo if is_film(job.source) == kind] for kind in (False, True))
-    what = _what(len(pictures), len(moving))
+    load = partial(_load_restorer, args, path, config)
+    outcomes = restore_all(todo, load(), work) if args.ray is None else restore_on_ray(todo, args.ray, load, work)
+    what = _what(sum(not is_film(job.source) for job in todo), sum(is_film(job.source) for job in todo))
     logger.info("%s to restore with %s, w = %s", what, path.name, in_words(plan))
     done = faces = 0
     try:
-        with (
-            logging_redirect_tqdm(),
-            tqdm(total=len(pictures), unit="picture", disable=args.quiet or not pictures or None) as bar,
-        ):
-
-            def show_faces(done: int, total: int) -> None:
-                bar.set_postfix_str(f"face {done} of {total}")
-
-            for outcome in restore_files(pictures, restorer, batch, show_faces):
-                bar.update()
-                if outcome.failed:
-                    failures.append(outcome.message)
-                    continue
-                done, faces = done + 1, faces + outcome.restored
-                logger.info("%s: %s", outcome.job.relative, outcome.message)
-        with logging_redirect_tqdm(), closing(FilmBar(args.quiet)) as film_bar:
-            for outcome in restore_films(moving, restorer, films, options, film_bar.begin):
-                film_bar.close()
+        with logging_redirect_tqdm():
+            for outcome in outcomes:
                 failures += [outcome.message] if outcome.failed else [outcome.problem] if outcome.problem else []
                 if not outcome.failed:
                     done, faces = done + 1, faces + outcome.restored
@@ -196,7 +181,9 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     from ..restorer import FaceRestorer
     from ..weights.checkpoint import load_codeformer
     from ..weights.precision import numbers_for
+    from .memory import keep_freed_memory
 
+    keep_freed_memory()
     device = args.device
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -210,6 +197,8 @@ def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
     parser = load_parser(args.parser, device=device, **download) if args.parser else None
+    if args.batch_size is None and device != "cpu":
+        config = replace(config, batch_size=ON_CARDS)
     return FaceRestorer(net, detector, config, parser=parser)
 
 

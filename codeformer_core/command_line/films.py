@@ -49,12 +49,13 @@ def restore_films(
     config: BatchConfig,
     options: FilmOptions,
     progress: Callable[[Job], Progress | None],
+    inputs: frozenset[Path] = frozenset(),
 ) -> Iterator[Outcome]:
     """Restore films one after another, an outcome each; one that cannot be read does not stop the rest.
 
-    `config` is that of `film_batch`. OSError if the disk takes no more.
+    `config` is that of `film_batch`. No result may replace one of `inputs`. OSError if the disk takes no more.
     """
-    originals = {job.source.resolve() for job in jobs}
+    originals = inputs | {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source
     for job in jobs:
         try:
@@ -68,7 +69,7 @@ def _restore(
     restorer: FaceRestorer,
     config: BatchConfig,
     options: FilmOptions,
-    originals: set[Path],
+    originals: frozenset[Path],
     sources: dict[Path, Path],
     progress: Progress | None,
 ) -> Outcome:
