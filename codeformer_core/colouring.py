@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .detection.faces import Face
+from .models import Usage
 from .pasting.alignment import affine_scale
 from .pasting.chroma import from_lab, head_mask, is_toned, packed_lab, to_lab, unpacked_lab
 from .pasting.colour import to_grey
@@ -42,10 +43,16 @@ class Colouring:
     changed: np.ndarray  # (h, w) float32: how far each pixel was coloured
 
 
+def colouring_settings(usage: Usage) -> dict[str, Any]:
+    """`RestoreConfig`'s settings for colouring with a model."""
+    shared = {"w": usage.w, "adain": usage.adain, "min_confidence": usage.min_confidence}
+    return {**shared, "keep_grey": False, "colour_match": "none", "large_faces": "replace"}
+
+
 class FaceColourer:
     """Colours faces: `colourer(image)`, or step by step with `detect`, `align` and `coloured`.
 
-    `restorer` restores what `align` gives, with the settings of a model for colouring. What lies around faces is
+    `restorer` restores what `align` gives, with `colouring_settings`. What lies around faces is
     another program's work, whose result can be given as `background`.
     """
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from .detection.faces import Face
+from .models import Usage
 from .pasting.alignment import affine_scale, crop_face
 from .pasting.holes import Hole, fill_smoothly, hole_in_crop, hole_of, in_surrounding_tone, white_hole, without_holes
 from .pasting.masks import square_mask
@@ -26,7 +28,7 @@ class FillConfig:
     threshold: float = 0.5  # from which value on the mask is painted, 0 to 1
     grow: int = 3  # px of the picture around what is painted, over which the filled face fades into it
     white: bool = False  # the picture itself has white strokes; they are the mask
-    strokes: bool = True  # the network is shown white strokes, as models for filling are; or holes filled smoothly
+    strokes: bool = False  # the network wants holes painted white (`Usage.strokes`), and else filled smoothly
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
@@ -45,10 +47,17 @@ class Filling:
     missed: float  # the share of the mask that lies on no face, and so is as it was
 
 
+def filling_settings(usage: Usage) -> dict[str, Any]:
+    """`RestoreConfig`'s settings for filling with a model; one for restoration keeps little of a smooth fill."""
+    w = usage.w if usage.job == "filling" else SMOOTH_W
+    colours = "none" if usage.job == "filling" else usage.colour_match
+    return {"w": w, "adain": usage.adain, "colour_match": colours, "large_faces": "replace", "min_confidence": 0.0}
+
+
 class FaceFiller:
     """Fills the holes of faces: `filler(image, mask)`, or step by step with `hole`, `detect`, `align`, `paste`.
 
-    `restorer` restores what `align` gives; its settings are those of a model for filling, or else `smooth` is used.
+    `restorer` restores what `align` gives, with `filling_settings`.
     """
 
     def __init__(self, restorer: FaceRestorer, config: FillConfig | None = None):

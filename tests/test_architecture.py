@@ -38,8 +38,8 @@ ROOMS = {
         },
         "film": {"restorer", "restoration", "detection", "pasting", "pictures", "whole_files", "networks"},
         "crowd": {"restorer", "restoration", "detection", "pasting"},
-        "filling": {"restorer", "restoration", "detection", "pasting", "pictures"},
-        "colouring": {"restorer", "restoration", "detection", "pasting", "pictures"},
+        "filling": {"restorer", "restoration", "models", "detection", "pasting", "pictures"},
+        "colouring": {"restorer", "restoration", "models", "detection", "pasting", "pictures"},
         "restorer": {"restoration", "fidelity", "detection", "pasting", "pictures", "networks"},
         "inspection": {"pictures", "networks"},
         "restoration": {"fidelity", "detection", "pasting", "networks"},
@@ -57,6 +57,7 @@ ROOMS = {
         "whole_files": set(),
     },
     "training": {
+        "evaluate_variant": {"evaluation", "faces"},
         "variant": {"train", "export", "stages", "checkpoints", "presets", "faces"},
         "tables": {
             *("train", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),

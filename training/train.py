@@ -319,7 +319,9 @@ def save_samples(path: Path, stage: Stage, net: nn.Module, faces: FaceFolder, de
     """Restore the same few faces, spread over the folder, with the averaged weights."""
     places = range(0, len(faces), -(-len(faces) // SAMPLES))
     samples = [faces[SampleKey(0, slot, index)] for slot, index in enumerate(places)]
-    batch = {name: torch.stack([s[name] for s in samples]).to(device) for name in samples[0] if name in ("hq", "lq")}
+    batch = {
+        name: torch.stack([s[name] for s in samples]).to(device) for name in samples[0] if name in ("hq", "lq", "mask")
+    }
     save_grid(path, stage.rows(net, batch))  # pyright: ignore[reportArgumentType]
 
 

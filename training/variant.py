@@ -32,16 +32,16 @@ _COMMON = {
     "batch_size": 4,
     "lr": 3e-4,
     "betas": (0.9, 0.99),
-    "warmup": 50,
-    "decay": 500,
+    "warmup": 20,
+    "decay": 100,
     "final_lr": 0.05,
     "clip_norm": 1.0,
-    "ema_decay": 0.995,
+    "ema_decay": 0.98,
     "w_l1": 4.0,
     "w_perceptual": 0.4,
     "w_adversarial": 0.0,
-    "save_every": 50,
-    "sample_every": 250,
+    "save_every": 20,
+    "sample_every": 80,
     "log_every": 20,
 }
 
@@ -61,7 +61,7 @@ JOBS = {
         adain=False,  # the painted parts are in the encoder's statistics
         stage=StageConfig(
             **_COMMON,
-            steps=1_400,
+            steps=240,
             degradations=(UNTOUCHED, NEARLY_SHARP),
             augment=AugmentConfig(tone=0.4, background=0.3, mask=1.0),
         ),
@@ -71,7 +71,7 @@ JOBS = {
         adain=True,
         stage=StageConfig(
             **_COMMON,
-            steps=900,
+            steps=120,
             w_colour=4.0,
             degradations=(UNTOUCHED, NEARLY_SHARP, MINI_DEGRADATIONS[1]),
             augment=AugmentConfig(  # seven of ten grey, the others faded or tinted; no colours that nobody could guess

@@ -30,6 +30,8 @@ def command_line() -> argparse.ArgumentParser:
     common.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
     commands = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_restore(commands, common)
+    _add_fill(commands, common)
+    _add_colour(commands, common)
     _add_degrade(commands, common)
 
     info = commands.add_parser("info", parents=[common], help="show what a checkpoint holds")
@@ -182,7 +184,11 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--keep-grey", action=argparse.BooleanOptionalAction,
         help="grey faces stay grey (default: on, off for colorization)")  # fmt: skip
 
-    machine = restore.add_argument_group("machine and downloads")
+    _add_machine(restore)
+
+
+def _add_machine(command: Any) -> None:
+    machine = command.add_argument_group("machine and downloads")
     add = machine.add_argument
     add(
         "--device",
@@ -204,6 +210,71 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
 def _add_downloads(to: Any) -> None:
     to.add_argument("--accept-license", action="store_true", help="accept the licence of weights that are downloaded")
     to.add_argument("--offline", action="store_true", help="never download")
+
+
+def _add_fill(commands: Any, common: OneLineParser) -> None:
+    fill = commands.add_parser(
+        "fill",
+        parents=[common],
+        help="fill what is torn, scratched or painted over of faces",
+        usage="%(prog)s INPUT... -o OUT --fill-mask PATH [options]",
+        description="Draw the faces of pictures anew where a mask is white, and nothing else. What lies on no face "
+        "stays as it is. What is done is not done again.",
+    )
+    add = fill.add_argument
+    add("inputs", nargs="+", type=_path, metavar="INPUT", help="a picture, a folder of pictures, or a pattern")
+    add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
+    add("--fill-mask", type=_path, metavar="PATH", help="white where the picture is to be filled, of any size; or a "
+        "folder of such, named as the inputs")  # fmt: skip
+    add("--white", action="store_true", help="the pictures themselves have pure white strokes, which are filled")
+    add("--threshold", type=float, default=0.5, metavar="T", help="the mask's value from which on it is white, 0 to 1 "
+        "(default 0.5)")  # fmt: skip
+    add("--grow", type=int, default=3, metavar="PX", help="how far around the mask the filled face fades into the "
+        "picture, 0 to 100 (default 3)")  # fmt: skip
+    add("--model", type=_name, metavar="M", help="mini-fill (bundled), inpainting, a checkpoint file, or one for "
+        "restoration, which is given holes filled by OpenCV (default: inpainting where it is installed)")  # fmt: skip
+    fill.set_defaults(background=None)
+    _add_shared(fill)
+
+
+def _add_colour(commands: Any, common: OneLineParser) -> None:
+    colour = commands.add_parser(
+        "colour",
+        aliases=["color"],
+        parents=[common],
+        help="give grey, toned or faded faces colours",
+        usage="%(prog)s INPUT... -o OUT [--strength S] [options]",
+        description="Give the faces of grey, toned or faded pictures colours, and leave light and shade as they are. "
+        "What is around faces stays grey, or is taken from --background. What is done is not done again.",
+    )
+    add = colour.add_argument
+    add("inputs", nargs="+", type=_path, metavar="INPUT", help="a picture, a folder of pictures, or a pattern")
+    add("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results (required)")
+    add("--strength", type=float, default=1.0, metavar="S", help="of the new colours, 0 to 1 (default 1)")
+    add("--luminance", default="kept", choices=("kept", "restored"), help="light and shade: the picture's own, or "
+        "those of the restored face (default kept)")  # fmt: skip
+    add("--background", type=_path, metavar="PATH", help="a picture of the input's size that another program has "
+        "coloured, around the faces; or a folder of such, named as the inputs")  # fmt: skip
+    add("--model", type=_name, metavar="M", help="mini-colour (bundled), colorization, or a checkpoint file (default: "
+        "colorization where it is installed)")  # fmt: skip
+    colour.set_defaults(fill_mask=None)
+    _add_shared(colour)
+
+
+def _add_shared(command: Any) -> None:
+    """What `fill` and `colour` have in common."""
+    add = command.add_argument
+    add("--format", metavar="F", help="png, jpg, webp, tiff, bmp, avif or heic (default: each input's own)")
+    add("--strip-metadata", action="store_true", help="drop the inputs' EXIF, text, XMP and IPTC")
+    add("--overwrite", action="store_true", help="do again what is done, and replace other files in OUT")
+    add("--detector", type=_name, default="retinaface_mobile0.25", metavar="D",
+        help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
+    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
+    add("--detect-size", type=_search_size, default="auto", metavar="PX", help="as for restore (default auto)")
+    add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")
+    add("--max-faces", type=int, metavar="N", help="at most so many, the largest first")
+    command.set_defaults(aligned=False, parser=None)
+    _add_machine(command)
 
 
 def _add_degrade(commands: Any, common: OneLineParser) -> None:

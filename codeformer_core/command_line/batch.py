@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,6 +32,28 @@ ELSEWHERE = "choose another folder with --output"
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
 
 
+class Task(Protocol):
+    """What is done with the faces of a picture in place of pasting them: before and after the network restores them."""
+
+    done: str  # to a face, in a word
+    any_mask: bool  # a mask may be of any size, and is float32 in [0, 1]
+
+    def faces(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> list[AlignedFace]:
+        """The faces of a picture, as the network is to see them."""
+        ...
+
+    def result(
+        self,
+        rgb: np.ndarray,
+        faces: Sequence[AlignedFace],
+        background: np.ndarray | None,
+        mask: np.ndarray | None,
+        restorer: FaceRestorer,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The picture with its restored faces, and what the report says of it besides."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """What is read and written around the restoration."""
@@ -47,6 +69,7 @@ class BatchConfig:
     by_frame: bool = False  # results depend on the pictures' places among all
     overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
     settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
+    task: Task | None = None  # in place of restoring faces as they are
 
     def __post_init__(self):
         if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in writable():
@@ -81,14 +104,15 @@ class _Opened(NamedTuple):
     picture: Picture
     stamps: dict[str, Any]
     target: Path
+    mask: np.ndarray | None = None  # (h, w)
     faces: Sequence[AlignedFace] = ()
     crowd: Sequence[Face] = ()  # in place of `faces`: too many to be held in memory together
     plan: FidelityPlan | None = None  # of this picture alone
 
 
-def find_jobs(inputs: Sequence[str | Path], out: Path) -> tuple[list[Job], list[str]]:
+def find_jobs(inputs: Sequence[str | Path], out: Path, *, films: bool = True) -> tuple[list[Job], list[str]]:
     """The pictures and films that inputs name, with their reports' places below `out`; what was wrong with inputs."""
-    found = find_pictures(inputs, exclude=out, also=FILM_SUFFIXES)
+    found = find_pictures(inputs, exclude=out, also=FILM_SUFFIXES if films else ())
     # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
     pictures, jobs = 0, []
     for path, relative in found.pictures:
@@ -180,9 +204,12 @@ def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) 
     job, rgb = opened.job, opened.picture.rgb
     plan = _fidelity_plan(job, restorer, config)
     if config.aligned:
-        face = restorer.as_aligned(rgb)
-        faces = [replace(face, face=replace(face.face, image_index=job.frame))]
+        faces = [_at(job.frame, restorer.as_aligned(rgb))]
     else:
+        if config.task is not None:
+            return opened._replace(
+                faces=[_at(job.frame, face) for face in config.task.faces(rgb, opened.mask, restorer)]
+            )
         found = [replace(face, image_index=job.frame) for face in restorer.detect(rgb)[0]]
         if len(found) > CROWD:
             _check_crops(job, len(found), config)
@@ -190,6 +217,10 @@ def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) 
         faces = restorer.align(rgb, found)
     _check_crops(job, len(faces), config)
     return opened._replace(faces=[replace(face, w=plan) for face in faces], plan=plan)
+
+
+def _at(frame: int, face: AlignedFace) -> AlignedFace:
+    return replace(face, face=replace(face.face, image_index=frame))
 
 
 def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: frozenset[Path]) -> _Opened:
@@ -208,10 +239,10 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: froz
     ours = target.exists() and any(path.exists() and path.samefile(target) for path in earlier)
     check_free(target, ours, job, config)
     _companion(config.background, job, picture, restorer.config.upscale)
-    _companion(config.mask, job, picture, 1)
+    mask = _mask(job, picture, config)
     if config.strip_metadata:
         picture = replace(picture, metadata=Metadata())
-    return _Opened(job=job, picture=picture, stamps=stamps, target=target)
+    return _Opened(job=job, picture=picture, stamps=stamps, target=target, mask=mask)
 
 
 def check_free(path: Path, ours: bool, job: Job, config: BatchConfig) -> None:
@@ -251,8 +282,6 @@ def _write(
     job, picture, target = opened.job, opened.picture, opened.target
     upscale = restorer.config.upscale
     background = _companion(config.background, job, picture, upscale)
-    mask = _companion(config.mask, job, picture, 1)
-    limit = None if mask is None else mask[..., 0]
     # Until the whole report follows, this one says which files are ours, and that the picture is not done.
     before = read_report(job.report)
     results = [name for name in own_results(before) if name != target.name and target.with_name(name).is_file()]
@@ -272,7 +301,7 @@ def _write(
             opened.crowd,
             w=opened.plan,
             background=background,
-            limit=limit,
+            limit=opened.mask,
             progress=progress,
             look=look,
         )
@@ -280,13 +309,16 @@ def _write(
         look(i, face)
     restored = sum(face.restored is not None for face in faces)
     unchanged = restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix
+    more: dict[str, Any] = {}
     if unchanged and not config.strip_metadata:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
     else:
-        write_picture(
-            target, restorer.paste(picture.rgb, faces, background, limit) if pasted is None else pasted, picture
-        )
+        if pasted is None and config.task is not None:
+            pasted, more = config.task.result(picture.rgb, faces, background, opened.mask, restorer)
+        elif pasted is None:
+            pasted = restorer.paste(picture.rgb, faces, background, opened.mask)
+        write_picture(target, pasted, picture)
     if config.save_crops:  # of an earlier run that may have found more faces
         for name in set(crops) - set(written):
             (_crops(job) / name).unlink()
@@ -302,10 +334,13 @@ def _write(
         "settings": config.settings,
         "dtype": named(restorer.net) if restorer.net else None,
         "faces": [face_report(face) for face in faces],
+        **more,
     }
     write_report(job.report, report)
     notes = "".join(f"; {face.note}" for face in faces if face.note)
-    message = f"{restored} {'face' if restored == 1 else 'faces'} restored{notes}"
+    message = (
+        f"{restored} {'face' if restored == 1 else 'faces'} {config.task.done if config.task else 'restored'}{notes}"
+    )
     return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
 
 
@@ -316,6 +351,15 @@ def _fidelity_plan(job: Job, restorer: FaceRestorer, config: BatchConfig) -> Fid
         return None
     mask = FidelityMask(values=to_float(read_picture(path).rgb)[..., 0])
     return replace(as_plan(restorer.config.w), mask=mask)
+
+
+def _mask(job: Job, picture: Picture, config: BatchConfig) -> np.ndarray | None:
+    """The mask (h, w) that goes with a picture, of its size and dtype unless the task takes any."""
+    if config.task is None or not config.task.any_mask:
+        mask = _companion(config.mask, job, picture, 1)
+        return None if mask is None else mask[..., 0]
+    path = companion_path(config.mask, job)
+    return None if path is None else to_float(read_picture(path).rgb)[..., 0]
 
 
 def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:

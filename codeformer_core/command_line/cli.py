@@ -1,11 +1,10 @@
-"""The command line: `codeformer restore | degrade | info | convert | export-onnx | migrate-workflow`."""
+"""The command line: `codeformer restore | fill | colour | degrade | info | convert | export-onnx` and others."""
 
 import argparse
 import json
 import logging
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,6 +14,8 @@ from typing import Any
 
 from .arguments import EXIT_ERROR, command_line
 from .memory import is_out_of_memory
+from .saying import complain, counted, end, say
+from .starting import existing, folder, load_restorer, probe
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,6 @@ SETTINGS = (
     *("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops"),
     "strip_metadata",
 )
-
-ON_CARDS = 4  # faces at once through the network, unless told otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,27 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[args.command](args)
     except (ValueError, OSError, ImportError) as error:
         named = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        _complain(named)
+        complain(named)
         return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _complain("out of memory; give smaller pictures, or a lower --upscale or --detect-size")
+        complain("out of memory; give smaller pictures, or a lower --upscale or --detect-size")
         return EXIT_ERROR
     except KeyboardInterrupt:
-        _complain("stopped; run the same command again to go on where it stopped")
+        complain("stopped; run the same command again to go on where it stopped")
         return 130
-
-
-def _complain(message: str) -> None:
-    visible = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(message.split()))
-    sys.stderr.write(f"codeformer: {visible}\n")
-
-
-def _say(text: str) -> None:
-    """Write to standard output what its encoding can hold, and the rest as escapes."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -115,14 +103,14 @@ def _restore(args: argparse.Namespace) -> int:
             settings[name] = file_stamp(file)
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
-        out=_folder(args.output),
+        out=folder(args.output),
         suffix=args.format,
         aligned=args.aligned,
         save_crops=args.save_crops,
         strip_metadata=args.strip_metadata,
-        background=_existing(args.background),
-        mask=_existing(args.mask),
-        fidelity_mask=_existing(args.w_mask),
+        background=existing(args.background),
+        mask=existing(args.mask),
+        fidelity_mask=existing(args.w_mask),
         by_frame=goes_by_frame(plan),
         overwrite=args.overwrite,
         settings=settings,
@@ -133,9 +121,9 @@ def _restore(args: argparse.Namespace) -> int:
     if len(todo) < len(jobs):
         logger.info("%d of %d done before; --overwrite does them again", len(jobs) - len(todo), len(jobs))
     if not todo:
-        return _end(failures)
-    _probe(args.output)
-    load = partial(_load_restorer, args, path, config)
+        return end(failures)
+    probe(args.output)
+    load = partial(load_restorer, args, path, config)
     outcomes = restore_all(todo, load(), work) if args.ray is None else restore_on_ray(todo, args.ray, load, work)
     what = _what(sum(not is_film(job.source) for job in todo), sum(is_film(job.source) for job in todo))
     logger.info("%s to restore with %s, w = %s", what, path.name, in_words(plan))
@@ -150,79 +138,15 @@ def _restore(args: argparse.Namespace) -> int:
     except torch.cuda.OutOfMemoryError as error:
         raise ValueError("out of GPU memory; give --dtype bfloat16, or --device cpu") from error
     finally:
-        counts = done, what, _count(faces, "face")
+        counts = done, what, counted(faces, "face")
         logger.info("%d of %s done, %s restored, in %s", *counts, args.output)
-        code = _end(failures)
+        code = end(failures)
     return code
 
 
-def _end(failures: list[str]) -> int:
-    """Say what failed; the exit code."""
-    for message in failures:
-        _complain(message)
-    return EXIT_ERROR if failures else 0
-
-
 def _what(pictures: int, films: int) -> str:
-    counted = [_count(pictures, "picture")] if pictures or not films else []
-    return " and ".join([*counted, *([_count(films, "film")] if films else [])])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
-    import torch
-
-    from ..detection.detector import DetectorConfig
-    from ..detection.load import load_detector
-    from ..pasting.parsing import load_parser
-    from ..restorer import FaceRestorer
-    from ..weights.checkpoint import load_codeformer
-    from ..weights.precision import numbers_for
-    from .memory import keep_freed_memory
-
-    keep_freed_memory()
-    device = args.device
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    download = {"accept_license": args.accept_license, "offline": args.offline}
-    try:
-        torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
-    search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
-    net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
-    detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
-    parser = load_parser(args.parser, device=device, **download) if args.parser else None
-    if args.batch_size is None and device != "cpu":
-        config = replace(config, batch_size=ON_CARDS)
-    return FaceRestorer(net, detector, config, parser=parser)
-
-
-def _existing(path: Path | None) -> Path | None:
-    if path is not None and not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    return path
-
-
-def _folder(path: Path) -> Path:
-    if any(place.is_file() for place in (path, *path.parents)):
-        raise NotADirectoryError(f"{path}: cannot be a folder, a file has that name; choose another --output")
-    return path
-
-
-def _probe(folder: Path) -> None:
-    """OSError if nothing can be written there, before any work is put into what is to be written."""
-    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot be written to ({error.strerror}); choose another --output", str(folder)
-        ) from error
+    what = [counted(pictures, "picture")] if pictures or not films else []
+    return " and ".join([*what, *([counted(films, "film")] if films else [])])
 
 
 def _degrade(args: argparse.Namespace) -> int:
@@ -237,7 +161,7 @@ def _degrade(args: argparse.Namespace) -> int:
     config = replace(config, **{name: tuple(pair) for name, pair in ranges.items() if pair is not None})
     if args.seed < 0:
         raise ValueError(f"--seed is 0 or more, got {args.seed}")
-    found = find_pictures(args.inputs, exclude=_folder(args.output))
+    found = find_pictures(args.inputs, exclude=folder(args.output))
     originals = {path.resolve() for path, _ in found.pictures}
     sources: dict[Path, Path] = {}  # result to source
     failures = found.problems
@@ -262,15 +186,27 @@ def _degrade(args: argparse.Namespace) -> int:
             except ValueError as error:
                 failures.append(str(error))
     finally:
-        logger.info("%d of %s done, in %s", done, _count(len(found.pictures), "picture"), args.output)
-        code = _end(failures)
+        logger.info("%d of %s done, in %s", done, counted(len(found.pictures), "picture"), args.output)
+        code = end(failures)
     return code
+
+
+def _fill(args: argparse.Namespace) -> int:
+    from .repair import fill
+
+    return fill(args)
+
+
+def _colour(args: argparse.Namespace) -> int:
+    from .repair import colour
+
+    return colour(args)
 
 
 def _info(args: argparse.Namespace) -> int:
     from ..weights.checkpoint import checkpoint_info
 
-    _say(describe(checkpoint_info(args.checkpoint)))
+    say(describe(checkpoint_info(args.checkpoint)))
     return 0
 
 
@@ -279,7 +215,7 @@ def _convert(args: argparse.Namespace) -> int:
 
     if os.path.lexists(args.target) and not args.overwrite:
         raise ValueError(f"{args.target}: is there already; choose another name, or --overwrite")
-    _say(describe(convert(args.source, args.target)))
+    say(describe(convert(args.source, args.target)))
     return 0
 
 
@@ -293,7 +229,7 @@ def _export_onnx(args: argparse.Namespace) -> int:
     path = model_path(args.model, accept_license=args.accept_license, offline=args.offline)
     export_onnx(load_codeformer(path), args.target, adain=model_usage(args.model, path).adain)
     if not args.quiet:
-        _say(f"{args.target}: {args.target.stat().st_size / 2**20:.0f} MiB\n")
+        say(f"{args.target}: {args.target.stat().st_size / 2**20:.0f} MiB\n")
     return 0
 
 
@@ -302,7 +238,7 @@ def _migrate_workflow(args: argparse.Namespace) -> int:
 
     said = migrate_file(args.source, args.target, overwrite=args.overwrite, replace_gfpgan=args.replace_gfpgan)
     if not args.quiet:
-        _say(said)
+        say(said)
     return 0
 
 
@@ -333,6 +269,9 @@ def describe(info: Any) -> str:
 
 COMMANDS = {
     "restore": _restore,
+    "fill": _fill,
+    "colour": _colour,
+    "color": _colour,
     "degrade": _degrade,
     "info": _info,
     "convert": _convert,

@@ -1,4 +1,4 @@
-"""Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toning, where a head is."""
+"""Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toned pictures, heads."""
 
 import numpy as np
 
@@ -38,12 +38,12 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
 
 def packed_lab(lab: np.ndarray) -> np.ndarray:
     """Lab with all three channels in [0, 1], as pasting takes them."""
-    return (lab / np.float32([100, 256, 256]) + np.float32([0, 0.5, 0.5])).astype(np.float32)
+    return (lab / np.array([100, 256, 256], np.float32) + np.array([0, 0.5, 0.5], np.float32)).astype(np.float32)
 
 
 def unpacked_lab(packed: np.ndarray) -> np.ndarray:
     """Back from `packed_lab`."""
-    return (packed - np.float32([0, 0.5, 0.5])) * np.float32([100, 256, 256])
+    return (packed - np.array([0, 0.5, 0.5], np.float32)) * np.array([100, 256, 256], np.float32)
 
 
 def is_toned(crop: np.ndarray, inside: np.ndarray) -> bool:

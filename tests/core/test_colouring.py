@@ -76,7 +76,7 @@ def test_luminance_can_be_that_of_the_restored_face(restorer, grey, face_at):
 
 
 def test_a_coloured_background_is_kept_around_faces(restorer, grey, face_at):
-    background = np.clip(grey * np.float32([0.7, 0.8, 1.1]), 0, 255).astype(np.uint8)
+    background = np.clip(grey * np.array([0.7, 0.8, 1.1], np.float32), 0, 255).astype(np.uint8)
     result = FaceColourer(restorer)(grey, faces=[face_at(*FACE)], background=background)
     np.testing.assert_array_equal(result.image[result.changed == 0], background[result.changed == 0])
     inner = result.changed > 0.999
@@ -86,7 +86,7 @@ def test_a_coloured_background_is_kept_around_faces(restorer, grey, face_at):
 
 
 def test_sepia_is_shown_to_the_network_as_grey(restorer, grey, face_at):
-    sepia = np.clip(grey * np.float32([1.0, 0.85, 0.65]), 0, 255).astype(np.uint8)
+    sepia = np.clip(grey * np.array([1.0, 0.85, 0.65], np.float32), 0, 255).astype(np.uint8)
     (face,) = FaceColourer(restorer).align(sepia, [face_at(*FACE)])
     assert np.ptp(face.crop, axis=-1).max() < 1e-5
     photo = skimage.data.astronaut()

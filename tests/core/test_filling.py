@@ -34,7 +34,7 @@ def painter(faces: torch.Tensor) -> torch.Tensor:
 @pytest.fixture
 def filler(identity_net) -> FaceFiller:
     identity_net.change = painter
-    return FaceFiller(FaceRestorer(identity_net, config=RestoreConfig(w=1.0, adain=False)))
+    return FaceFiller(FaceRestorer(identity_net, config=RestoreConfig(w=1.0, adain=False)), FillConfig(strokes=True))
 
 
 def test_the_hole_is_filled_and_nothing_else_changes(filler, photo, mask, face_at):
@@ -98,7 +98,7 @@ def test_a_mask_on_no_face_changes_nothing_and_is_missed_whole(filler, photo, ma
 
 def test_white_strokes_of_the_picture_are_a_mask_too(identity_net, filler, photo, mask, face_at):
     torn = np.where(mask[..., None] > 127, np.uint8(255), np.minimum(photo, 240))
-    white = FaceFiller(filler.restorer, FillConfig(white=True))
+    white = FaceFiller(filler.restorer, FillConfig(white=True, strokes=True))
     result = white(torn, faces=[face_at(*FACE)])
     by_mask = filler(torn, mask, faces=[face_at(*FACE)])
     assert np.abs(result.image.astype(int) - by_mask.image).mean() < 0.5
@@ -110,7 +110,7 @@ def test_white_strokes_of_the_picture_are_a_mask_too(identity_net, filler, photo
 
 def test_a_model_for_restoration_sees_holes_that_are_filled_smoothly(identity_net, photo, mask, face_at):
     torn = np.where(mask[..., None] > 127, np.uint8(255), photo)
-    filler = FaceFiller(FaceRestorer(identity_net), FillConfig(strokes=False))
+    filler = FaceFiller(FaceRestorer(identity_net))
     result = filler(torn, mask, faces=[face_at(*FACE)])
     filled = (mask > 127) & (result.changed == 1)
     before, after = (np.abs(x[filled].astype(int) - photo[filled]).mean() for x in (torn, result.image))

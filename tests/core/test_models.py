@@ -9,8 +9,9 @@ import pytest
 import skimage.data
 
 from codeformer_core import DetectorConfig, FaceRestorer, RestoreConfig, load_codeformer, load_detector, models
-from codeformer_core.models import USAGE, default_model, model_path
+from codeformer_core.models import USAGE, VARIANTS, check_job, default_model, model_path, model_usage
 from codeformer_core.pictures.degradation import MEDIUM, degradation_rng, degrade, sample_degradation
+from codeformer_core.weights.checkpoint import save_checkpoint
 from codeformer_core.weights.download import LicenseNotAccepted
 from codeformer_core.weights.published import PUBLISHED
 
@@ -26,7 +27,7 @@ def weights(tmp_path, monkeypatch):
 
 def test_every_published_network_of_this_kind_has_a_usage():
     kinds = {"restoration", "inpainting", "colorization"}
-    assert set(USAGE) == {"mini"} | {name for name, file in PUBLISHED.items() if file.kind in kinds}
+    assert set(USAGE) == {"mini", *VARIANTS} | {name for name, file in PUBLISHED.items() if file.kind in kinds}
     assert (USAGE["inpainting"].w, USAGE["inpainting"].adain) == (1.0, False)
     assert (USAGE["colorization"].w, USAGE["colorization"].keep_grey) == (0.0, False)
 
@@ -37,6 +38,29 @@ def test_the_default_is_official_once_it_is_installed(weights):
     weights.mkdir()
     (weights / PUBLISHED["official"].filename).touch()
     assert default_model() == "official"
+
+
+def test_each_job_has_its_default(weights):
+    assert (default_model("filling"), default_model("colouring")) == ("mini-fill", "mini-colour")
+    weights.mkdir()
+    (weights / PUBLISHED["inpainting"].filename).touch()
+    assert (default_model("filling"), default_model("colouring")) == ("inpainting", "mini-colour")
+
+
+def test_a_model_for_another_job_is_refused_with_those_for_this_one():
+    with pytest.raises(ValueError, match="mini-colour is a model for colouring, not for filling: give mini-fill"):
+        check_job(USAGE["mini-colour"], "mini-colour", "filling")
+    with pytest.raises(ValueError, match="mini is a model for restoration, not for colouring: give mini-colour"):
+        check_job(USAGE["mini"], "mini", "colouring")
+    check_job(USAGE["mini"], "mini", "filling")
+    check_job(USAGE["colorization"], "colorization", "colouring")
+
+
+def test_a_file_says_what_it_was_trained_for(tiny_net, tmp_path):
+    path = tmp_path / "own.safetensors"
+    for job, name in (("filling", "mini-fill"), ("colouring", "mini-colour")):
+        save_checkpoint(path, tiny_net.state_dict(), tiny_net.config, {"job": job})
+        assert model_usage(str(path), path) == USAGE[name]
 
 
 def test_a_path_is_itself(tmp_path, monkeypatch):

@@ -105,10 +105,13 @@ def jitter(
     return cv2.transform(image, np.column_stack([matrix, offset]))
 
 
-def polyline_mask(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A (size, size) float32 mask, 1 where the face is to be painted: broad wandering strokes, 10 to 50 % of it."""
+def polyline_mask(size: int, rng: np.random.Generator, share: float | None = None) -> np.ndarray:
+    """A (size, size) float32 mask, 1 where the face is to be painted: broad wandering strokes.
+
+    They cover 10 to 50 % of it, or the `share` and a little more.
+    """
     mask = np.zeros((size, size), np.uint8)
-    wanted = rng.uniform(0.1, 0.4)
+    wanted = rng.uniform(0.1, 0.4) if share is None else share
     while mask.mean() < wanted:
         width = max(1, round(size * rng.uniform(0.03, 0.12)))
         points = [rng.uniform(0, size, 2)]

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from codeformer_core.networks.blocks import Downsample
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
+from codeformer_core.pasting.holes import fill_smoothly
+from codeformer_core.pictures.arrays import from_network, to_network
 
 from ..presets import TrainConfig
 from .image_loss import ImageLoss
+from .outcome import Outcome
 from .stage2 import Teacher
 from .stage3 import StageThree
 
@@ -21,7 +25,8 @@ KEPT_LAYERS = 3  # of the transformer, the first ones: they stay the base's, whi
 class VariantStage(StageThree):
     """As stage III, begun from a whole model; the clean faces' codes are those that it predicts for them.
 
-    Where inputs are painted over, the image losses look at the result as it is used: in the mask alone.
+    Inputs that are painted over are filled smoothly first, which is nearer to what the model knows than white strokes,
+    and the image losses look at the result as it is used: in the mask alone.
     """
 
     def __init__(self, config: TrainConfig, image_loss: ImageLoss, base: CodeFormer):
@@ -35,6 +40,21 @@ class VariantStage(StageThree):
         fix_what_is_kept(self.net)
         self.teacher = PredictedCodes(base)
         self.image_loss = InMask(image_loss)
+
+    def losses(self, batch: dict[str, Any], step: int) -> Outcome:
+        return super().losses(filled_smoothly(batch), step)
+
+    def rows(self, net: CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
+        return super().rows(net, filled_smoothly(batch))
+
+
+def filled_smoothly(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch whose inputs go on, where they were painted over, what is around it."""
+    if "mask" not in batch:
+        return batch
+    faces = from_network(batch["lq"])
+    filled = [fill_smoothly(face, mask[0].cpu().numpy() > 0) for face, mask in zip(faces, batch["mask"], strict=True)]
+    return batch | {"lq": to_network(np.stack(filled), batch["lq"].device)}
 
 
 def fix_what_is_kept(net: CodeFormer) -> None:

@@ -14,7 +14,7 @@ def test_lab_there_and_back_is_the_picture():
 
 
 def test_colours_that_rgb_does_not_have_become_paler_and_keep_their_luminance():
-    lab = np.float32([[[98, 40, 60], [5, 40, -60], [50, 120, 0], [100, 30, 30], [0, 30, 30]]])
+    lab = np.array([[[98, 40, 60], [5, 40, -60], [50, 120, 0], [100, 30, 30], [0, 30, 30]]], np.float32)
     rgb = from_lab(lab)
     assert rgb.min() >= 0
     assert rgb.max() <= 1
@@ -26,7 +26,7 @@ def test_sepia_is_toned_and_a_photograph_is_not():
     photo = skimage.data.astronaut()[50:200, 150:300].astype(np.float32) / 255
     grey = photo.mean(-1, keepdims=True)
     inside = np.ones(photo.shape[:2], bool)
-    sepia = np.clip(grey * np.float32([1.07, 0.9, 0.7]), 0, 1)
+    sepia = np.clip(grey * np.array([1.07, 0.9, 0.7], np.float32), 0, 1)
     noise = np.random.default_rng(0).normal(0, 0.005, photo.shape).astype(np.float32)
     assert is_toned(np.repeat(grey, 3, -1), inside)
     assert is_toned(np.clip(sepia + noise, 0, 1), inside)

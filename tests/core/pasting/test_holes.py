@@ -74,7 +74,7 @@ def test_a_scratch_narrower_than_a_pixel_of_the_crop_is_not_lost():
 
 
 def test_nothing_beyond_the_picture_is_painted():
-    hole, affine = hole_of(np.ones((40, 40), bool), (40, 40)), np.float64([[1, 0, 10], [0, 1, 10]])
+    hole, affine = hole_of(np.ones((40, 40), bool), (40, 40)), np.array([[1, 0, 10], [0, 1, 10]], np.float64)
     inside = inside_picture(affine, 60, (40, 40))
     np.testing.assert_array_equal(hole_in_crop(hole, affine, inside), inside)
 
@@ -95,10 +95,10 @@ def test_smooth_filling_changes_the_holes_alone(painted, dtype, rng):
 
 
 def test_a_fill_of_another_tone_takes_that_around_it():
-    crop = crop_face(skimage.data.astronaut(), np.float64([[1, 0, -150], [0, 1, -50]]), 128)
+    crop = crop_face(skimage.data.astronaut(), np.array([[1, 0, -150], [0, 1, -50]], np.float64), 128)
     known = np.ones((128, 128), bool)
     known[50:80, 40:90] = False
-    toned = in_surrounding_tone(np.clip(crop * 0.9 + np.float32([0.08, 0.02, 0]), 0, 1), crop, known)
-    before = np.abs(crop * 0.9 + np.float32([0.08, 0.02, 0]) - crop)[~known].mean()
+    toned = in_surrounding_tone(np.clip(crop * 0.9 + np.array([0.08, 0.02, 0], np.float32), 0, 1), crop, known)
+    before = np.abs(crop * 0.9 + np.array([0.08, 0.02, 0], np.float32) - crop)[~known].mean()
     assert np.abs(toned - crop)[~known].mean() < before / 2
     np.testing.assert_array_equal(in_surrounding_tone(crop, crop * 0, ~known & known), crop)

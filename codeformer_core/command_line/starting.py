@@ -1,0 +1,65 @@
+"""What commands check and load before any work is put into pictures."""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ON_CARDS = 4  # faces at once through the network, unless told otherwise
+
+
+def load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
+    """A FaceRestorer with the network of `path`, and detector and parser as the arguments say."""
+    import torch
+
+    from ..detection.detector import DetectorConfig
+    from ..detection.load import load_detector
+    from ..pasting.parsing import load_parser
+    from ..restorer import FaceRestorer
+    from ..weights.checkpoint import load_codeformer
+    from ..weights.precision import numbers_for
+    from .memory import keep_freed_memory
+
+    keep_freed_memory()
+    device = args.device
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    download = {"accept_license": args.accept_license, "offline": args.offline}
+    try:
+        torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
+    search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
+    net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
+    detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
+    parser = load_parser(args.parser, device=device, **download) if args.parser else None
+    if args.batch_size is None and device != "cpu":
+        config = replace(config, batch_size=ON_CARDS)
+    return FaceRestorer(net, detector, config, parser=parser)
+
+
+def existing(path: Path | None) -> Path | None:
+    """A path that was given, if there is such a file or folder."""
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    return path
+
+
+def folder(path: Path) -> Path:
+    """The path, if it can be a folder."""
+    if any(place.is_file() for place in (path, *path.parents)):
+        raise NotADirectoryError(f"{path}: cannot be a folder, a file has that name; choose another --output")
+    return path
+
+
+def probe(out: Path) -> None:
+    """OSError if nothing can be written there, before any work is put into what is to be written."""
+    there = next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot be written to ({error.strerror}); choose another --output", str(out)
+        ) from error
