@@ -11,6 +11,7 @@ from .find import CodeFormerDetectFaces, CodeFormerSelectFaces, CodeFormerTrackF
 from .inspect import CodeFormerInspect, CodeFormerMixCodes
 from .load import CodeFormerLoadDetector, CodeFormerLoadModel
 from .regions import CodeFormerFacesToMask, CodeFormerFacesToSegs, CodeFormerSegsToFaces
+from .repair import CodeFormerColourFaces, CodeFormerFillFaces
 from .replacements import register_replacements
 from .restore import CodeFormerRestoreFaces
 from .run.examples import offer_examples
@@ -37,6 +38,8 @@ class CodeFormerExtension(ComfyExtension):
         return [
             CodeFormerRestoreFaces,
             CodeFormerRestoreVideo,
+            CodeFormerFillFaces,
+            CodeFormerColourFaces,
             CodeFormerLoadModel,
             CodeFormerLoadDetector,
             CodeFormerDetectFaces,

@@ -86,7 +86,7 @@ ROOMS = {
     "nodes": {
         "extension": {
             *("load", "find", "crops", "restore", "video", "weights", "inspect", "sweep", "regions", "degrade"),
-            *("replacements", "run"),
+            *("repair", "replacements", "run"),
         },
         "load": {"widgets", "types", "run"},
         "find": {"widgets", "types", "run"},
@@ -98,6 +98,7 @@ ROOMS = {
         "sweep": {"widgets", "types", "run"},
         "regions": {"widgets", "types", "run"},
         "degrade": {"widgets", "types", "run"},
+        "repair": {"widgets", "types", "run"},
         "replacements": set(),
         "widgets": {"types", "run"},
         "types": set(),

@@ -35,8 +35,15 @@ CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so th
 class Task(Protocol):
     """What is done with the faces of a picture in place of pasting them: before and after the network restores them."""
 
-    done: str  # to a face, in a word
-    any_mask: bool  # a mask may be of any size, and is float32 in [0, 1]
+    @property
+    def done(self) -> str:
+        """To a face, in a word."""
+        ...
+
+    @property
+    def any_mask(self) -> bool:
+        """Whether a mask may be of any size, and is float32 in [0, 1]; else it is of the picture's size and dtype."""
+        ...
 
     def faces(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> list[AlignedFace]:
         """The faces of a picture, as the network is to see them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import folder_paths
 
 ASSETS = Path(__file__).parents[2] / "workflows" / "assets"
-NAMES = ("astronaut.jpg", "group.jpg", "group.mp4", "portrait.mp4")
+NAMES = ("astronaut.jpg", "group.jpg", "group.mp4", "portrait.mp4", "torn.webp", "grey.jpg")
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,8 @@ NON_COMMERCIAL = "S-Lab 1.0, non-commercial"
 # Names in the loaders' lists, which shared workflows hold: the core's name of each.
 MODELS = {
     "bundled: mini": "mini",
+    "bundled: mini-fill": "mini-fill",
+    "bundled: mini-colour": "mini-colour",
     f"download: official ({NON_COMMERCIAL})": "official",
     f"download: inpainting ({NON_COMMERCIAL})": "inpainting",
     f"download: colorization ({NON_COMMERCIAL})": "colorization",
@@ -27,6 +29,10 @@ PARSERS = {
     "download: bisenet (MIT)": "bisenet",
 }
 OFFICIAL = ("codeformer.safetensors", "codeformer.pth", "codeformer-v0.1.0.pth")  # names that other packs use too
+PUBLISHED_FOR = {  # jobs besides restoration: the published weights' file, and the bundled ones' choice
+    "filling": ("codeformer_inpainting.pth", "bundled: mini-fill"),
+    "colouring": ("codeformer_colorization.pth", "bundled: mini-colour"),
+}
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -57,11 +63,18 @@ def default_model_name() -> str:
     return next((name for name in OFFICIAL if name in files), next(iter(MODELS)))
 
 
+def job_model_name(job: str) -> str:
+    """The published weights for filling or colouring if one of ComfyUI's folders holds them, or else the bundled."""
+    file, bundled = PUBLISHED_FOR[job]
+    return file if file in folder_paths.get_filename_list(MODEL_FOLDER) else bundled
+
+
 def model_file(name: str, accept_license: bool) -> Path:
     """The file of a choice of the model loader, downloaded first where the choice says so."""
-    from ...codeformer_core.models import BUNDLED
+    from ...codeformer_core.models import model_path
 
-    return BUNDLED if MODELS.get(name) == "mini" else _file(name, MODELS, MODEL_FOLDER, accept_license)
+    bundled = name.startswith("bundled: ") and MODELS.get(name)
+    return model_path(bundled) if bundled else _file(name, MODELS, MODEL_FOLDER, accept_license)
 
 
 def detector_file(name: str, accept_license: bool) -> Path:
@@ -116,6 +129,12 @@ def stamp_of(known: dict[str, Any], name: str | None, folder: str) -> tuple[int,
     """The stamp of a choice that is the user's own file; None for others, for none there, and if it comes by a link."""
     path = folder_paths.get_full_path(folder, name) if name is not None and name not in known else None
     return stamp(Path(path)) if path else None
+
+
+def job_model_stamp(job: str) -> object:
+    """What changes when filling or colouring without a loader would use another model."""
+    name = job_model_name(job)
+    return name, stamp_of(MODELS, name, MODEL_FOLDER)
 
 
 def default_model_stamp() -> object:

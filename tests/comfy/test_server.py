@@ -15,6 +15,8 @@ from codeformer_core.models import BUNDLED
 NODES = {
     "CodeFormerRestoreFaces",
     "CodeFormerRestoreVideo",
+    "CodeFormerFillFaces",
+    "CodeFormerColourFaces",
     "CodeFormerLoadModel",
     "CodeFormerLoadDetector",
     "CodeFormerDetectFaces",

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from codeformer_core import CodeFormer, VQAutoEncoder
+from codeformer_core.models import USAGE
+from codeformer_core.networks.cft import CFTWeights
 from codeformer_core.networks.config import COLORIZATION, INPAINTING, RESTORATION, VQConfig
 from codeformer_core.weights.checkpoint import for_inference
 
@@ -71,6 +74,37 @@ def test_codeformer_golden(prediction, case):
     assert_golden(out[..., ::16, ::16], golden[f"{case}/out.grid"])
     assert_golden(out.mean((2, 3)), golden[f"{case}/out.mean"])
     assert_golden(out.std((2, 3)), golden[f"{case}/out.std"])
+
+
+def test_the_published_colorization_is_golden_as_it_is_used(prediction):
+    """At w = 0 with AdaIN its layout, which lacks only CFT at 256, makes of these weights what the golden one does."""
+    net, golden = for_inference(CodeFormer.from_state_dict(rebuilt("codeformer_colorization"))), prediction[1]
+    usage, wanted = USAGE["colorization"], np.load(DATA / "codeformer.npz")
+    with torch.inference_mode():
+        predicted = net.predict_codes(torch.from_numpy(recipe["image"](1, 1)))
+        out = net.decode(predicted, usage.w, usage.adain)
+    assert torch.equal(predicted.codes, golden.codes)
+    np.testing.assert_array_equal(predicted.codes.numpy(), wanted["w0_adain/codes"])
+    assert_golden(out[..., ::16, ::16], wanted["w0_adain/out.grid"])
+
+
+def test_the_published_inpainting_is_golden_as_it_is_used(prediction):
+    """Its codebook is half of the golden network's, and CFT at 256 is missing: at w = 1 without AdaIN both agree."""
+    golden_net, golden = prediction
+    net = for_inference(CodeFormer.from_state_dict(rebuilt("codeformer_inpainting")))
+    wanted = np.load(DATA / "codeformer.npz")
+    with torch.inference_mode():
+        predicted = net.predict_codes(torch.from_numpy(recipe["image"](1, 1)))
+        assert_golden(predicted.logits[:, :8], wanted["w1_adain/logits.first8"])
+        assert_golden(predicted.features[:, ::8], wanted["w1_adain/lq_feat"])
+        half = golden.logits[..., :512]
+        assert torch.equal(predicted.codes, half.argmax(-1))
+        same = replace(golden, logits=half, codes=half.argmax(-1))
+        weights = CFTWeights(w=dict.fromkeys(INPAINTING.cft_sizes, 1.0))
+        usage, expected = USAGE["inpainting"], golden_net.decode(same, weights, adain=False)
+        out = net.decode(predicted, usage.w, usage.adain)
+    assert (usage.w, usage.adain) == (1.0, False)
+    assert_golden(out, expected.numpy())
 
 
 @pytest.mark.parametrize("w", [0.0, 1.0])
