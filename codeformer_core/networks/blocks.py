@@ -23,8 +23,8 @@ class Conv3x3(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c', h, w)
-        return winograd.convolve(x, self) if winograd.pays(x, self) else super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:  # (b, c, h, w) -> (b, c', h, w)
+        return winograd.convolve(input, self) if winograd.pays(input, self) else super().forward(input)
 
     def after_swish(self, norm: nn.GroupNorm, x: Tensor, overwrite: bool = False) -> Tensor:
         """conv(swish(norm(x))); without gradients `overwrite` lets the result take the place of x, if it fits."""

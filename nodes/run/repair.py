@@ -20,8 +20,6 @@ from .progress import watched
 from .report import Report, counted, named
 from .signatures import signature
 
-REMEMBERED = 16  # pictures, up to which predicted codes are kept for the next run
-
 
 class Repair:
     """What filling and colouring share: the model for the job, the batch, and what is said of it."""
@@ -51,8 +49,7 @@ class Repair:
 
     def restored(self, restorer: Any, aligned: list[AlignedFace]) -> list[AlignedFace]:
         """The faces of a picture through the network."""
-        remember = len(self.image) <= REMEMBERED
-        return self.model.restore_at([None], restorer, aligned, lambda *_: None, remember=remember)[0]
+        return self.model.restore_at([None], restorer, aligned, lambda *_: None)[0]
 
     def keep(self, picture: np.ndarray, result: Any) -> None:
         """What came of a picture."""
