@@ -9,7 +9,7 @@ import numpy as np
 from .detection.faces import Face
 from .models import Usage
 from .pasting.alignment import affine_scale
-from .pasting.chroma import from_lab, head_mask, is_toned, packed_lab, to_lab, unpacked_lab
+from .pasting.chroma import coloured_mask, from_lab, is_toned, packed_lab, to_lab, unpacked_lab
 from .pasting.colour import to_grey
 from .pasting.masks import border_mask, square_mask
 from .pasting.paste import Patch, paste_faces, pasted_mask
@@ -107,10 +107,10 @@ class FaceColourer:
 
     def _patch(self, face: AlignedFace) -> Patch:
         assert face.restored is not None
-        size = len(face.crop)
-        mask = square_mask(size, 1 / affine_scale(face.affine)) * head_mask(size)
+        lab = to_lab(face.restored)
+        mask = square_mask(len(lab), 1 / affine_scale(face.affine)) * coloured_mask(lab)
         return Patch(
-            restored=packed_lab(to_lab(face.restored)),
+            restored=packed_lab(lab),
             crop=face.crop,
             affine=face.affine,
             mask=(face.strength * mask * border_mask(face.inside)).astype(np.float32),

@@ -1,5 +1,6 @@
 """Colours apart from light and shade, in CIE Lab (D65): conversion within the gamut, toned pictures, heads."""
 
+import cv2
 import numpy as np
 
 XYZ_OF_RGB = np.array(  # of linear sRGB, IEC 61966-2-1, with white at 1
@@ -7,8 +8,9 @@ XYZ_OF_RGB = np.array(  # of linear sRGB, IEC 61966-2-1, with white at 1
 )
 RGB_OF_XYZ = np.linalg.inv(XYZ_OF_RGB)
 WHITE_XYZ = XYZ_OF_RGB.sum(1)
-HEAD_CENTRE, HEAD_AXES = (0.5, 0.52), (0.34, 0.43)  # of an aligned crop's side: brow to chin, and some hair
+HEAD_CENTRE, HEAD_AXES = (0.5, 0.53), (0.36, 0.45)  # of an aligned crop's side: the face with chin and some hair
 HEAD_FADE = 1.28  # times the ellipse of the head, where colours end
+WARM = 6.0  # a / 2 + b in Lab, from which on colours are surely those of skin or hair
 TONED = 1.5  # rms in Lab across the main line of colours, up to which a picture has one tone
 
 
@@ -56,7 +58,26 @@ def is_toned(crop: np.ndarray, inside: np.ndarray) -> bool:
 
 def head_mask(size: int) -> np.ndarray:
     """(size, size) float32: 1 over the face of an aligned crop, falling to 0 about the head, which has no hard edge."""
+    return _falling(_away(size), 0.88, HEAD_FADE)
+
+
+def coloured_mask(lab: np.ndarray) -> np.ndarray:
+    """(s, s) float32: `head_mask`, and out of the middle of the face only where colours (s, s, 3) are warm, as skin is.
+
+    The cold ones that a network gives to walls and skies would stand about the head as a stain.
+    """
+    away = _away(len(lab))
+    warm = cv2.GaussianBlur(np.clip(0.5 * lab[..., 1] + lab[..., 2], 0, WARM) / WARM, (0, 0), len(lab) / 64)
+    return _falling(away, 0.88, HEAD_FADE) * np.maximum(_falling(away, 0.5, 0.9), warm)
+
+
+def _away(size: int) -> np.ndarray:
+    """(size, size): how far each pixel is from the middle of the face, 1 on the ellipse about it."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    away = np.hypot((x - HEAD_CENTRE[0]) / HEAD_AXES[0], (y - HEAD_CENTRE[1]) / HEAD_AXES[1])
-    t = np.clip((HEAD_FADE - away) / (HEAD_FADE - 0.85), 0, 1)
+    return np.hypot((x - HEAD_CENTRE[0]) / HEAD_AXES[0], (y - HEAD_CENTRE[1]) / HEAD_AXES[1])
+
+
+def _falling(away: np.ndarray, first: float, last: float) -> np.ndarray:
+    """1 up to `first`, falling smoothly to 0 at `last`."""
+    t = np.clip((last - away) / (last - first), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)

@@ -3,7 +3,15 @@ import pytest
 import skimage.data
 from skimage.color import rgb2lab
 
-from codeformer_core.pasting.chroma import from_lab, head_mask, is_toned, packed_lab, to_lab, unpacked_lab
+from codeformer_core.pasting.chroma import (
+    coloured_mask,
+    from_lab,
+    head_mask,
+    is_toned,
+    packed_lab,
+    to_lab,
+    unpacked_lab,
+)
 
 
 def test_lab_there_and_back_is_the_picture():
@@ -40,3 +48,13 @@ def test_no_square_is_coloured(size):
     assert mask[size // 2, size // 2] == 1
     assert mask[:, 0].max() == mask[:, -1].max() == mask[0, 0] == 0
     assert np.abs(np.diff(mask, axis=1)).max() < 11 / size
+
+
+def test_cold_colours_about_the_head_are_left_out():
+    warm, cold = np.zeros((64, 64, 3), np.float32), np.zeros((64, 64, 3), np.float32)
+    warm[..., 1:], cold[..., 1:] = (12, 14), (-3, -12)
+    head = head_mask(64)
+    np.testing.assert_allclose(coloured_mask(warm), head, atol=1e-6)
+    left = coloured_mask(cold)
+    assert left[30, 24] == left[30, 40] == 1  # blue eyes stay
+    assert left[head < 1].max() < 0.05
