@@ -53,17 +53,17 @@ class SharedLosses(nn.Module):
 
 
 def shared_losses(
-    accelerator: Accelerator, net: nn.Module, losses: Callable[[dict[str, Any], int], Any]
+    accelerator: Accelerator, net: nn.Module, losses: Callable[[dict[str, Any], int], Any], *, parts_rest: bool
 ) -> SharedLosses | DistributedDataParallel:
     """A network's losses, whose gradients are averaged over processes while the backward pass still goes on.
 
-    Phases of code losses alone leave parts of the network out, so the unused ones are looked for. No buffers are sent:
-    the networks have none that change. `Accelerator.prepare` would cast what the losses give, so it is not used here.
+    `parts_rest` says that some steps leave parts of the network out, which are then looked for in each. No buffers are
+    sent: the networks have none that change. `Accelerator.prepare` would cast what the losses give; it is not used.
     """
     module = SharedLosses(net, losses)
     if accelerator.num_processes == 1:
         return module
-    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=parts_rest)
 
 
 def without_sending(module: nn.Module) -> AbstractContextManager[None]:

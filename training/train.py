@@ -139,7 +139,8 @@ def train_stage(
     if step >= stage_config.steps:
         logger.info("stage %d is finished (%d steps), see %s", number, step, stage_path(out, number))
         return
-    losses = shared_losses(accelerator, net, stage.losses)
+    parts_rest = bool(stage_config.phases) or config.no_codebook
+    losses = shared_losses(accelerator, net, stage.losses, parts_rest=parts_rest)
 
     def save() -> None:
         nets = {"network": net, "average": average.net, "discriminator": adversary.net}

@@ -527,6 +527,19 @@ def test_options_that_came_later_do_not_hinder_a_run_that_began_before(faces, tr
         run(other, 1, faces, tmp_path)
 
 
+def test_without_a_codebook_stage_one_restores_and_is_measured(faces, tmp_path):
+    model = replace(TINY.model, lookup="none", cft_sizes=())
+    config = replace(TINY, model=model, stages=tuple(replace(s, validate_every=4) for s in TINY.stages))
+    run(config, 1, faces, tmp_path, val=faces)
+    assert read_curves(tmp_path / "stage1" / "curves")["val/mild/w = 0 PSNR"][0] == [4]
+    grid = cv2.imread(str(tmp_path / "stage1" / "samples" / "00000004.jpg"))
+    assert grid is not None
+    assert grid.shape == (3 * 32, 6 * 32, 3)  # input, restored, clean
+    net = load_codeformer(stage_path(tmp_path, 1))
+    assert net.config == model
+    assert main(["--preset", "no_codebook", "--stage", "2", "--data", str(faces), "--out", str(tmp_path)]) == 2
+
+
 def test_small_faces_are_enlarged_where_the_run_lets_them_in(faces, tmp_path):
     larger = replace(TINY, model=replace(TINY.model, vq=replace(TINY.model.vq, image_size=64, patch=2)))
     with pytest.raises(ValueError, match="64 px or more"):

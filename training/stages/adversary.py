@@ -70,7 +70,7 @@ class Adversary:
         self._train(True)
         image_gradient = torch.autograd.grad(outcome.image_loss, restored)[0]
         adversarial_gradient = torch.autograd.grad(adversarial, restored)[0]
-        weight = torch.tensor(self.stage.w_adversarial, device=restored.device)
+        weight = torch.full((), self.stage.w_adversarial, device=restored.device)
         if self.stage.adaptive:
             norms = [_gradient(restored, stage.balanced_at, g) for g in (image_gradient, adversarial_gradient)]
             means = [mean_of_processes(accelerator, norm) for norm in norms]

@@ -40,29 +40,27 @@ class StageOne:
 
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:
         """Eq. 1-3: losses of the image and of the codebook."""
-        hq = batch["hq"]
-        z, _ = self.net.encoder(batch["lq"] if self.no_codebook else hq)
         if self.no_codebook:
-            restored, codebook_loss, codes = self.net.generator(z), z.new_zeros(()), None
-        else:
-            with exact_distances(z.device):
-                z = z.float()
-                quantized = self.net.quantize(z)
-                codebook_loss = quantized.codebook_loss
-                if self.stage.beta_on == "codebook":
-                    entries = self.net.quantize.look_up(quantized.codes)
-                    codebook_loss = published_codebook_loss(z, entries, self.net.quantize.beta)
-            skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1).to(z.device, non_blocking=True)
-            restored = self.net.generator(torch.where(skips, z, quantized.z_q))
-            codes = quantized.codes
-        restored = restored.float()
+            restored = self.net.generator(self.net.encoder(batch["lq"])[0]).float()
+            image_loss, logs = self.image_loss(restored, batch, step)
+            return Outcome(image_loss=image_loss, restored=restored, logs=logs)
+        z, _ = self.net.encoder(batch["hq"])
+        with exact_distances(z.device):
+            z = z.float()
+            quantized = self.net.quantize(z)
+            codebook_loss = quantized.codebook_loss
+            if self.stage.beta_on == "codebook":
+                entries = self.net.quantize.look_up(quantized.codes)
+                codebook_loss = published_codebook_loss(z, entries, self.net.quantize.beta)
+        skips = self.skips_codebook(batch["slot"], step).view(-1, 1, 1, 1).to(z.device, non_blocking=True)
+        restored = self.net.generator(torch.where(skips, z, quantized.z_q)).float()
         image_loss, logs = self.image_loss(restored, batch, step)
         return Outcome(
             image_loss=image_loss,
             other_loss=self.stage.w_codebook * codebook_loss,
             restored=restored,
             logs=logs | {"codebook": codebook_loss},
-            codes=codes,
+            codes=quantized.codes,
             z=z.detach(),
         )
 
