@@ -1,50 +1,55 @@
-"""How much faster the network is than its plain version, at 512 px: `python -m bench.network`."""
+"""How much faster the networks are than a plain version, by batch, numbers and w: `python -m bench network`."""
 
-import argparse
 import copy
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from codeformer_core import CodeFormer, CodeFormerConfig
 from codeformer_core.weights.checkpoint import for_inference
+from training.presets import MINI_256
 
-from .measure import machine, median_ratio, print_seconds, take_turns
+from .measure import Row, median_ratio, rows_of, take_turns
 from .plain import plain
+
+NETWORKS = {"mini": MINI_256.model, "official": CodeFormerConfig()}
+BATCHES = (1, 4)  # the official one only at 1, since a batch gains nothing on a CPU and takes minutes
 
 
 @torch.inference_mode()
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    net = CodeFormer(CodeFormerConfig())  # random weights: the time does not depend on their values
-    baseline = plain(net).eval()
-    mixed = for_inference(copy.deepcopy(net), dtype="mixed")
-    net = for_inference(net)
-    lq = torch.rand(1, 3, 512, 512) * 2 - 1
-
-    print(machine())
-    for w in (0.5, 0.0):
-        difference = (net.restore(lq, w) - baseline.restore(lq, w)).abs().max().item()
-        runs = {
-            f"plain, w = {w}": lambda w=w: baseline.restore(lq, w),
-            f"float32, w = {w}": lambda w=w: net.restore(lq, w),
-            f"mixed, w = {w}": lambda w=w: mixed.restore(lq, w),
+def rows(rounds: int) -> list[Row]:
+    """Seconds and ratios for a face of each network, with random weights, on which the time does not depend."""
+    found = []
+    for name, config in NETWORKS.items():
+        torch.manual_seed(0)
+        net, size = CodeFormer(config).requires_grad_(False), config.vq.image_size
+        nets = {
+            "plain": plain(net).eval(),
+            "float32": for_inference(copy.deepcopy(net)),
+            "mixed": for_inference(copy.deepcopy(net), dtype="mixed"),
         }
-        seconds = take_turns(runs, args.rounds)
-        print_seconds(seconds)
-        if w == 0.5:
-            best = min(seconds["float32, w = 0.5"])
-            print(f"the paper's Table 5: a face of 512 px in {best:.2f} s here; in the paper 0.07 s on a V100")
-        slowest, *others = seconds.values()
-        for name, ours in zip(list(runs)[1:], others, strict=True):
-            fastest = min(slowest) / min(ours)
-            print(f"{name}: {median_ratio(slowest, ours):.2f} times as fast, {fastest:.2f} by the fastest runs")
-        print(f"in float32 the results differ by at most {difference:.1e}\n")
+        for w in (0.0, 0.5):
+            lq = torch.rand(1, 3, size, size) * 2 - 1
+            found.append(Row(bench="network", case=f"{name}, w = {w}: FLOPs", value=flops(net, lq, w), unit="GFLOP"))
+            for batch in BATCHES if name == "mini" else BATCHES[:1]:
+                faces = lq.expand(batch, -1, -1, -1).contiguous()
+                case = f"{name}, w = {w}, batch {batch}"
+                runs = {f"{case}: {n}": lambda n=n, f=faces, w=w: nets[n].restore(f, w) for n in nets}
+                seconds = take_turns(runs, rounds)
+                found += rows_of("network", seconds)
+                slow = seconds[f"{case}: plain"]
+                for n, wanted in (("float32", "1.3"), ("mixed", "2")):
+                    ratio = median_ratio(slow, seconds[f"{case}: {n}"])
+                    target = wanted if name == "official" and w else ""
+                    found.append(
+                        Row(bench="network", case=f"{case}: {n}", value=ratio, unit="times", than="plain", wanted=target)
+                    )
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def flops(net: CodeFormer, lq: torch.Tensor, w: float) -> float:
+    """GFLOP that a face takes: 10^9 products and sums."""
+    net = CodeFormer.from_state_dict({k: v.to("meta") for k, v in net.state_dict().items()}).requires_grad_(False)
+    with torch.inference_mode(False), torch.no_grad(), FlopCounterMode(display=False) as counted:
+        net.restore(torch.zeros_like(lq, device="meta"), w)
+    return counted.get_total_flops() / 1e9
