@@ -1,13 +1,10 @@
-"""Peak memory of `codeformer restore` for one picture of 200 faces, at 512 px a face: `python -m bench.crowd` (Linux).
+"""Peak memory of `codeformer restore` for a picture of 200 faces, 512 px a face: a part of `python -m bench growth`.
 
 Files in, files out, as the command does it; restoration is the identity, all else is counted. Each case runs in its own
 process and takes so many of the faces. What the picture takes is in all of them, so the slope is what a face takes.
 """
 
-import argparse
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +18,11 @@ from codeformer_core.command_line.batch import BatchConfig, find_jobs, restore_f
 from codeformer_core.command_line.memory import keep_freed_memory
 from codeformer_core.detection.faces import FaceSelection
 from codeformer_core.networks.codeformer import CodePrediction
-from codeformer_core.pictures.files import write_picture
 from codeformer_core.restoration import RestoreConfig
 
-from .measure import machine
 from .memory import resident
 
 ROWS, COLUMNS, SIDE = 10, 20, 180
-CASES = 1, 25, 100, 200
 
 
 class Identity(torch.nn.Module):
@@ -71,22 +65,5 @@ def measure(source: Path, faces: int) -> tuple[int, float]:
     return outcome.restored, resident("VmHWM") - before
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)  # file and faces: what the child processes run
-    args = parser.parse_args()
-    if args.case:
-        print(*measure(Path(args.case[0]), int(args.case[1])))
-        return
-    print(machine())
-    for faces in CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "crowd.png"
-            write_picture(source, crowd())
-            child = [sys.executable, "-m", "bench.crowd", "--case", str(source), str(faces)]
-            restored, peak = subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()
-        print(f"{restored:>4} faces: {float(peak) / 1e6:6.0f} MB")
-
-
 if __name__ == "__main__":
-    main()
+    print(*measure(Path(sys.argv[1]), int(sys.argv[2])))

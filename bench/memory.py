@@ -1,11 +1,10 @@
-"""Peak memory for a 24-megapixel picture with one face, beyond picture and network: `python -m bench.memory` (Linux).
+"""Peak memory for a 24-megapixel picture with one face, beyond picture and network: `python -m bench memory` (Linux).
 
 Each case runs in its own process. The networks are loaded and warmed up; then the peak of the resident memory is set
 back, and read after the picture is done (VmHWM of /proc/self/status). Restoration is the identity, as the network's own
 memory is left aside; what detection, alignment, paste-back and the files take is all counted.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from codeformer_core import CodeFormer, CodeFormerConfig, FaceRestorer, load_det
 from codeformer_core.pictures.files import read_picture, write_picture
 from codeformer_core.weights.checkpoint import for_inference
 
-from .measure import machine
+from .measure import Row
 
 HEIGHT, WIDTH = 4000, 6000
 FACES = {"small": 1500, "large": 10000}  # height of the whole astronaut picture in pixels; her face is a quarter of it
@@ -74,14 +73,9 @@ def measure(path: str, source: Path) -> float:
     return beyond / (HEIGHT * WIDTH * 3)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)  # path and file: what the child processes run
-    args = parser.parse_args()
-    if args.case:
-        print(measure(args.case[0], Path(args.case[1])))
-        return
-    print(machine())
+def rows(rounds: int) -> list[Row]:
+    """Bytes for each pixel and channel, by way and size of the face; once, as they hardly vary."""
+    found = []
     for face in FACES:
         for path in PATHS:
             with tempfile.TemporaryDirectory() as folder:
@@ -90,10 +84,17 @@ def main():
                     np.save(source, one_face(face))
                 else:
                     write_picture(source, one_face(face))
-                child = [sys.executable, "-m", "bench.memory", "--case", path, str(source)]
-                beyond = float(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
-            print(f"{face + ' face, ' + path:<20} {beyond:5.2f} bytes per pixel and channel")
+                beyond = float(child("bench.memory", path, source))
+            unit = "bytes per pixel and channel"
+            found.append(Row(bench="memory", case=f"{face} face, {path}", value=beyond, unit=unit, wanted="6"))
+    return found
+
+
+def child(module: str, *arguments: object) -> str:
+    """What a module prints, run in a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
-    main()
+    print(measure(sys.argv[1], Path(sys.argv[2])))

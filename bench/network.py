@@ -34,7 +34,7 @@ def rows(rounds: int) -> list[Row]:
             for batch in BATCHES if name == "mini" else BATCHES[:1]:
                 faces = lq.expand(batch, -1, -1, -1).contiguous()
                 case = f"{name}, w = {w}, batch {batch}"
-                runs = {f"{case}: {n}": lambda n=n, f=faces, w=w: nets[n].restore(f, w) for n in nets}
+                runs = {f"{case}: {n}": lambda net=net, f=faces, w=w: net.restore(f, w) for n, net in nets.items()}
                 seconds = take_turns(runs, rounds)
                 found += rows_of("network", seconds)
                 slow = seconds[f"{case}: plain"]
@@ -42,7 +42,9 @@ def rows(rounds: int) -> list[Row]:
                     ratio = median_ratio(slow, seconds[f"{case}: {n}"])
                     target = wanted if name == "official" and w else ""
                     found.append(
-                        Row(bench="network", case=f"{case}: {n}", value=ratio, unit="times", than="plain", wanted=target)
+                        Row(
+                            bench="network", case=f"{case}: {n}", value=ratio, unit="times", than="plain", wanted=target
+                        )
                     )
     return found
 
