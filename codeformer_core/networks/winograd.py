@@ -1,5 +1,8 @@
 """3 x 3 convolutions with a quarter of the products, on CPUs: Winograd's F(4 x 4, 3 x 3) (Lavin and Gray 2016).
 
+For one thread only: some forty short steps a band, after each of which threads would wait for each other, are no faster
+with two that sleep while they wait (GOMP_SPINCOUNT, as the command line sets it).
+
 Tiles of 6 x 6 inputs, a step of 4 apart, become 36 matrices by B, each is multiplied with its matrix of weights, and
 tiles of 4 x 4 outputs come out of the products by A (Eq. 8). It runs in bands of tiles that stay in the processor's
 cache, and a band is normalised where it is loaded, so that large features are read once and written once.
@@ -34,6 +37,7 @@ def pays(x: Tensor, conv: nn.Module) -> bool:
     return (
         type(x) is Tensor  # not one that stands for others while a graph is made
         and x.device.type == "cpu"
+        and torch.get_num_threads() == 1
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
@@ -60,7 +64,6 @@ def convolve(
     rows, lines = x.new_empty(4 * n + 2, 4 * wide + 2, c), x.new_empty(6, n, 4 * wide + 2, c)
     tiles, products = x.new_empty(6, 6, n, wide, c), x.new_empty(6, 6, n, wide, d)
     half, whole = x.new_empty(4, 6, n, wide, d), x.new_empty(4 * n, 4 * wide, d)
-    squares = whole.view(n, 4, wide, 4, d).permute(3, 1, 0, 2, 4)  # (column, row, tile, tile, d)
     rows[:, 0], rows[:, w + 1 :] = 0, 0
     for image, result in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
         affine = None if norm is None else _affine(image, norm)
@@ -81,8 +84,11 @@ def convolve(
             if conv.bias is not None:
                 products[1, 1].add_(conv.bias)  # the product that every output takes once
             _from_products(products.unbind(0), half.unbind(0))
-            _from_products(half.unbind(1), squares.unbind(0))
-            result[top : top + 4 * n] = whole[: h - top, :w]
+            fits = w == 4 * wide and top + 4 * n <= h
+            target = result[top : top + 4 * n] if fits else whole
+            _from_products(half.unbind(1), target.view(n, 4, wide, 4, d).permute(3, 1, 0, 2, 4).unbind(0))
+            if not fits:
+                result[top : top + 4 * n] = whole[: h - top, :w]
             rows[:2] = rows[4 * n : 4 * n + 2]
     return out
 
