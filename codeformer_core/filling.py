@@ -26,7 +26,7 @@ class FillConfig:
     """What of a picture is filled, and what the network is shown."""
 
     threshold: float = 0.5  # from which value on the mask is painted, 0 to 1
-    grow: int = 3  # px of the picture around what is painted, over which the filled face fades into it
+    grow: int = 1  # px of the picture around what is painted, over which the filled face fades into it
     white: bool = False  # the picture itself has white strokes; they are the mask
     strokes: bool = False  # the network wants holes painted white (`Usage.strokes`), and else filled smoothly
 

@@ -47,7 +47,7 @@ class CodeFormerFillFaces(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "grow",
-                    default=3,
+                    default=1,
                     min=0,
                     max=100,
                     tooltip="Pixels around the mask over which the filled face fades into the picture; further out "

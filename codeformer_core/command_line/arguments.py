@@ -229,8 +229,8 @@ def _add_fill(commands: Any, common: OneLineParser) -> None:
     add("--white", action="store_true", help="the pictures themselves have pure white strokes, which are filled")
     add("--threshold", type=float, default=0.5, metavar="T", help="the mask's value from which on it is white, 0 to 1 "
         "(default 0.5)")  # fmt: skip
-    add("--grow", type=int, default=3, metavar="PX", help="how far around the mask the filled face fades into the "
-        "picture, 0 to 100 (default 3)")  # fmt: skip
+    add("--grow", type=int, default=1, metavar="PX", help="how far around the mask the filled face fades into the "
+        "picture, 0 to 100 (default 1)")  # fmt: skip
     add("--model", type=_name, metavar="M", help="mini-fill (bundled), inpainting, a checkpoint file, or one for "
         "restoration, which is given holes filled by OpenCV (default: inpainting where it is installed)")  # fmt: skip
     fill.set_defaults(background=None)

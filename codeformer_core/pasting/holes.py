@@ -12,6 +12,7 @@ from .alignment import crop_face
 WHITE_STROKE = 0.98  # from which value on all three channels are a white stroke: JPEG makes 255 to 250
 SPECK = 3  # px: what is white and narrower is a highlight, not a stroke
 COARSE = 512  # px, the short side at which holes are filled smoothly for the detector
+HIDDEN = 0.02  # weight of hidden pixels in one of a crop, above which it is painted over too
 TONE_SIGMAS = (1 / 64, 1 / 24, 1 / 8)  # of a crop's side, over which tones at the edge of a hole reach into it
 
 
@@ -28,7 +29,7 @@ class Hole:
         return not self.hard.any()
 
 
-def hole_of(mask: np.ndarray, size: tuple[int, int], *, threshold: float = 0.5, grow: int = 3) -> Hole:
+def hole_of(mask: np.ndarray, size: tuple[int, int], *, threshold: float = 0.5, grow: int = 1) -> Hole:
     """The hole that a mask of any size (h', w') paints into a picture (height, width).
 
     `mask` is bool, uint8, uint16 or float32 in [0, 1], stretched to the picture; from `threshold` on it is painted.
@@ -43,7 +44,7 @@ def hole_of(mask: np.ndarray, size: tuple[int, int], *, threshold: float = 0.5, 
     return _hole(values >= threshold, grow)
 
 
-def white_hole(image: np.ndarray, *, grow: int = 3) -> Hole:
+def white_hole(image: np.ndarray, *, grow: int = 1) -> Hole:
     """The hole of a picture (h, w, 3) in which strokes were painted pure white."""
     white = (to_float(check_picture(image)).min(-1) >= WHITE_STROKE).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (SPECK, SPECK))
@@ -59,10 +60,11 @@ def _hole(hard: np.ndarray, grow: int) -> Hole:
 
 
 def hole_in_crop(hole: Hole, affine: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(s, s) bool: what of an aligned crop is to be painted over, which is all that may change in the picture."""
-    reach = (hole.limit > 0).astype(np.float32)
-    crop = crop_face(np.broadcast_to(reach[..., None], (*reach.shape, 3)), affine, len(inside))[..., 0]
-    return (crop > 0.1) & inside  # a scratch that is narrow in the crop is not lost
+    """(s, s) bool: what of an aligned crop is to be painted over: what may change, and what hidden pixels weigh in."""
+    maps = np.dstack([hole.limit > 0, hole.hard, hole.hard]).astype(np.float32)
+    # Away from 0 and 1, so that the overshoot of the crop's interpolation, which weighs pixels too, is not clipped.
+    weights = np.abs(crop_face(0.25 + 0.5 * maps, affine, len(inside)) - 0.25) / 0.5
+    return ((weights[..., 0] > 0.1) | (weights[..., 1] > HIDDEN)) & inside
 
 
 def fill_smoothly(image: np.ndarray, hard: np.ndarray) -> np.ndarray:

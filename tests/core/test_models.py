@@ -9,7 +9,10 @@ import pytest
 import skimage.data
 
 from codeformer_core import DetectorConfig, FaceRestorer, RestoreConfig, load_codeformer, load_detector, models
+from codeformer_core.colouring import FaceColourer, colouring_settings
+from codeformer_core.filling import FaceFiller, filling_settings
 from codeformer_core.models import USAGE, VARIANTS, check_job, default_model, model_path, model_usage
+from codeformer_core.pasting.chroma import to_lab
 from codeformer_core.pictures.degradation import MEDIUM, degradation_rng, degrade, sample_degradation
 from codeformer_core.weights.checkpoint import save_checkpoint
 from codeformer_core.weights.download import LicenseNotAccepted
@@ -130,3 +133,26 @@ def test_published_weights_want_their_licence_accepted_and_downloads_allowed(nam
         model_path(name)
     with pytest.raises(FileNotFoundError, match="offline"):
         model_path(name, accept_license=True, offline=True)
+
+
+def test_the_bundled_variants_fill_better_than_opencv_and_colour_better_than_grey():
+    photo = skimage.data.astronaut()
+    restorers: dict[str, Any] = {}
+    for name, settings in (("mini-fill", filling_settings), ("mini-colour", colouring_settings)):
+        assert model_path(name).stat().st_size < 8e6
+        assert model_usage(str(model_path(name)), model_path(name)) == USAGE[name]  # its file says what it is for
+        config = RestoreConfig(**settings(USAGE[name]))
+        restorers[name] = FaceRestorer(load_codeformer(model_path(name)), load_detector(), config)
+    mask = np.zeros(photo.shape[:2], np.uint8)
+    cv2.polylines(mask, [np.array([[190, 90], [215, 125], [250, 140], [230, 170]])], False, 255, 8)
+    hard = mask > 0
+    filled = FaceFiller(restorers["mini-fill"])(np.where(hard[..., None], np.uint8(255), photo), mask)
+    smooth = cv2.inpaint(photo, mask, 3, cv2.INPAINT_TELEA)
+    ours, theirs = (np.square(x[hard].astype(float) - photo[hard]).mean() for x in (filled.image, smooth))
+    assert ours < theirs
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    coloured = FaceColourer(restorers["mini-colour"])(grey)
+    face = coloured.changed > 0.9
+    labs = [to_lab(x[face] / np.float32(255)) for x in (photo, coloured.image, grey)]
+    wrong = [np.linalg.norm((lab - labs[0])[:, 1:], axis=-1).mean() for lab in labs[1:]]
+    assert wrong[0] < 0.75 * wrong[1]
