@@ -116,6 +116,21 @@ def test_mixed_precision_comes_near_to_float32_on_the_published_network(predicti
     assert -10 * torch.log10((exact - near).square().mean() / 4) > 42
 
 
+def test_codeformer_golden_by_winograd(prediction):
+    net, _ = prediction
+    golden, threads = np.load(DATA / "codeformer.npz"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            predicted = net.predict_codes(torch.from_numpy(recipe["image"](1, 1)))
+            out = net.decode(predicted, 1.0)
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(predicted.codes.numpy(), golden["w1_adain/codes"])
+    assert_golden(predicted.features[:, ::8], golden["w1_adain/lq_feat"])
+    assert_golden(out[..., ::16, ::16], golden["w1_adain/out.grid"])
+
+
 def test_vqgan_golden():
     net = for_inference(VQAutoEncoder.from_state_dict(rebuilt("vqgan")))
     golden = np.load(DATA / "vqgan.npz")
