@@ -60,7 +60,7 @@ def test_predicting_and_decoding_share_no_work(net, faces):
 
 @pytest.mark.parametrize(("w", "allocated", "peak"), [(0.0, 1060, 190), (0.5, 1650, 262)])
 def test_bytes_of_a_face(net, faces, w, allocated, peak):
-    """Allocated in all, and at most at a time, in float32 numbers for each pixel; measured, and a tenth for others' CPUs."""
+    """In all, and at most at a time, in float32 numbers a pixel of the face; measured, and a tenth for other CPUs."""
     with torch.inference_mode():
         net.restore(faces, w)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
