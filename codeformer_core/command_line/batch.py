@@ -49,6 +49,10 @@ class Task(Protocol):
         """The faces of a picture, as the network is to see them."""
         ...
 
+    def why_none(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> str:
+        """Why a picture has no faces to work on."""
+        ...
+
     def result(
         self,
         rgb: np.ndarray,
@@ -345,10 +349,12 @@ def _write(
     }
     write_report(job.report, report)
     notes = "".join(f"; {face.note}" for face in faces if face.note)
-    message = (
-        f"{restored} {'face' if restored == 1 else 'faces'} {config.task.done if config.task else 'restored'}{notes}"
-    )
-    return Outcome(job=job, message=message if faces else "no face found, left unchanged", restored=restored)
+    done = config.task.done if config.task else "restored"
+    message = f"{restored} {'face' if restored == 1 else 'faces'} {done}{notes}"
+    if not faces:
+        why = config.task.why_none(picture.rgb, opened.mask, restorer) if config.task else "no face found"
+        message = f"{why}, left unchanged"
+    return Outcome(job=job, message=message, restored=restored)
 
 
 def _fidelity_plan(job: Job, restorer: FaceRestorer, config: BatchConfig) -> FidelityPlan | None:

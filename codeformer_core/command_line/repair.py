@@ -41,6 +41,10 @@ class Filling:
         hole = filler.hole(rgb, mask)
         return filler.align(rgb, filler.detect(rgb, hole), hole)
 
+    def why_none(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> str:
+        empty = FaceFiller(restorer, self.config).hole(rgb, mask).empty
+        return "nothing to fill (the mask is black, or nothing is white)" if empty else "no face found"
+
     def result(
         self,
         rgb: np.ndarray,
@@ -64,6 +68,9 @@ class Colouring:
 
     def faces(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> list[AlignedFace]:
         return FaceColourer(restorer, self.config).align(rgb, restorer.detect(rgb)[0])
+
+    def why_none(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> str:
+        return "no face found"
 
     def result(
         self,

@@ -67,6 +67,15 @@ def test_a_hole_is_filled_reported_and_not_filled_again(tmp_path, photo, mask, m
     assert "1 of 1 done before" not in caplog.text
 
 
+def test_a_black_mask_fills_nothing_and_is_named(tmp_path, photo, model, caplog):
+    source, mask = tmp_path / "a.png", tmp_path / "mask.png"
+    Image.fromarray(photo).save(source)
+    Image.fromarray(photo[..., 0] * 0).save(mask)
+    assert said("fill", source, "-o", tmp_path / "out", "--fill-mask", mask, "--model", model("filling")) == 0
+    assert "nothing to fill (the mask is black, or nothing is white), left unchanged" in caplog.text
+    assert (tmp_path / "out" / "a.png").read_bytes() == source.read_bytes()
+
+
 def test_without_a_mask_or_with_a_model_for_another_job_one_line_says_so(tmp_path, photo, mask, model, capfd):
     Image.fromarray(photo).save(tmp_path / "a.png")
     assert said("fill", tmp_path / "a.png", "-o", tmp_path / "out") == 2
