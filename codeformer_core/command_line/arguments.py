@@ -184,10 +184,14 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add("--keep-grey", action=argparse.BooleanOptionalAction,
         help="grey faces stay grey (default: on, off for colorization)")  # fmt: skip
 
-    _add_machine(restore)
+    add = _add_machine(restore)
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="share the work out among the graphics cards, or else "
+        "cores, of a Ray cluster whose machines all see the files (docs/cluster.md); without an address: of "
+        "RAY_ADDRESS, or else of this machine. Write it last, or --ray=ADDRESS; needs the extra [ray]")  # fmt: skip
 
 
-def _add_machine(command: Any) -> None:
+def _add_machine(command: Any) -> Any:
+    """The options of machine and downloads; what adds another to them."""
     machine = command.add_argument_group("machine and downloads")
     add = machine.add_argument
     add(
@@ -201,10 +205,8 @@ def _add_machine(command: Any) -> None:
         "mixed on processors that are faster so, else float32")  # fmt: skip
     add("--batch-size", type=int, metavar="N", help="faces at once through the network (default 4 on graphics "
         "cards, 1 on processors)")  # fmt: skip
-    add("--ray", nargs="?", const="", metavar="ADDRESS", help="share the work out among the graphics cards, or else "
-        "cores, of a Ray cluster whose machines all see the files (docs/cluster.md); without an address: of "
-        "RAY_ADDRESS, or else of this machine. Write it last, or --ray=ADDRESS; needs the extra [ray]")  # fmt: skip
     _add_downloads(machine)
+    return add
 
 
 def _add_downloads(to: Any) -> None:

@@ -67,6 +67,14 @@ def test_a_hole_is_filled_reported_and_not_filled_again(tmp_path, photo, mask, m
     assert "1 of 1 done before" not in caplog.text
 
 
+@pytest.mark.parametrize("command", ["fill", "colour"])
+@pytest.mark.parametrize("option", ["--ray", "--upscale=2", "--aligned", "--w-mask=m.png"])
+def test_what_only_restore_does_is_refused(command, option, capfd):
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "a.png", "-o", "out", option])
+    assert "unrecognized arguments" in capfd.readouterr().err
+
+
 def test_a_black_mask_fills_nothing_and_is_named(tmp_path, photo, model, caplog):
     source, mask = tmp_path / "a.png", tmp_path / "mask.png"
     Image.fromarray(photo).save(source)
