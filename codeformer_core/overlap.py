@@ -42,23 +42,23 @@ def _after(before: Future[Any], stage: Callable[[Any], Any]) -> Any:
 
 
 class Behind(Generic[R]):
-    """A thread that finishes one thing after another behind the caller, who gets the results in order.
+    """Threads that finish things behind the caller, two at a time, who gets the results in order.
 
     On leaving the `with`, what has not begun is dropped.
     """
 
     def __init__(self) -> None:
-        self._thread, self._waiting = ThreadPoolExecutor(1), deque[Future[R]]()
+        self._threads, self._waiting = ThreadPoolExecutor(2), deque[Future[R]]()
 
     def __enter__(self) -> "Behind[R]":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     def finish(self, work: Callable[..., R], *args: Any) -> Iterator[R]:
         """Have something done; the results that are there, with waiting for the oldest where too many are not."""
-        self._waiting.append(self._thread.submit(work, *args))
+        self._waiting.append(self._threads.submit(work, *args))
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > AT_ONCE):
             yield self._waiting.popleft().result()
 

@@ -54,7 +54,8 @@ def test_what_is_behind_comes_in_order_and_is_dropped_after_an_error():
 
     with pytest.raises(OSError, match="full"):
         work_on_all()
-    assert results == done[: len(results)] == list(range(len(results)))
+    assert results == list(range(len(results)))
+    assert set(results) <= set(done)
     assert len(done) < 20
 
 
