@@ -41,7 +41,7 @@ def restore_on_ray(jobs: Sequence[Job], address: str, load: Load, work: Work) ->
     alone. ImportError without Ray; ValueError where no cluster answers, or workers keep dying.
     """
     ray = _ray()
-    from ray.util import ActorPool
+    from ray.util import ActorPool  # pyright: ignore[reportMissingImports]
 
     begun = not ray.is_initialized()
     if begun:
@@ -93,8 +93,8 @@ def _in_the_way(jobs: Sequence[Job], out: Path) -> frozenset[Path]:
 
 def _ray() -> Any:
     try:
-        import ray
-        import ray.exceptions
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.exceptions  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError('--ray needs Ray: pip install "comfyui-codeformer[ray]"') from error
     return ray
