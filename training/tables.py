@@ -25,6 +25,7 @@ from .checkpoints import file_hash
 from .evaluate import evaluate, load_networks
 from .evaluation.compare import EvalConfig
 from .evaluation.library_metrics import LibraryMetrics, library_metrics
+from .evaluation.report import cell, markdown
 from .export import discriminator_path, stage_path
 from .faces.data import find_faces
 from .faces.sampling import default_workers
@@ -36,7 +37,10 @@ logger = logging.getLogger(__name__)
 LEVEL = "Eq. 9"
 EVALUATION = EvalConfig(levels={LEVEL: PAPER_DEGRADATION}, w=(0.0, 1.0))
 # The columns that are printed, as far as training.evaluate gives them, and whether more is better.
-COLUMNS = {"LPIPS": False, "ST-LPIPS": False, "PD": False, "IDS": True, "PSNR": True, "SSIM": True, "codes": True}
+COLUMNS = {
+    **{"LPIPS": False, "ST-LPIPS": False, "PD": False, "FID": False, "FD-A": False},
+    **{"IDS": True, "ID-D": False, "PSNR": True, "SSIM": True, "codes": True},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,19 +101,14 @@ TABLES = (
 
 def _mini() -> TrainConfig:
     """Faces of 128 px by the recipe of mini_256, with the paper's 16 x 16 codes, 1024 items, 9 layers, degradations."""
-    vq = VQConfig(
-        image_size=128,
-        width=32,
-        ch_mult=(1, 2, 2, 4),
-        n_res_blocks=1,
-        attn_sizes=(),
-        codebook_dim=128,
+    vq = VQConfig(image_size=128, patch=2, width=32, ch_mult=(1, 2, 4), n_res_blocks=1, attn_sizes=(), codebook_dim=128)
+    model = CodeFormerConfig(vq=vq, dim=128, n_heads=4, n_layers=9, mlp_dim=256, cft_sizes=(32, 64))
+    steps = (1_500, 1_000, 800)
+    stages = [with_steps(stage, n) for stage, n in zip(MINI_256.stages, steps, strict=True)]
+    first, second, third = (replace(stage, degradations=(PAPER_DEGRADATION,)) for stage in stages)
+    return replace(
+        MINI_256, name="ours", model=model, min_side=128, mixed_precision="no", stages=(first, second, third)
     )
-    model = CodeFormerConfig(vq=vq, dim=256, n_heads=4, n_layers=9, mlp_dim=512, cft_sizes=(32, 64, 128))
-    first, second, third = MINI_256.stages
-    second = replace(second, degradations=first.degradations)
-    third = replace(with_steps(third, 1_500), degradations=first.degradations)
-    return replace(MINI_256, name="ours", model=model, min_side=128, stages=(with_steps(first, 3_000), second, third))
 
 
 SCALES = {"mini": _mini(), "paper": replace(PAPER, name="ours")}
@@ -153,13 +152,9 @@ def as_text(measured: Mapping[str, Mapping[str, float]], n_faces: int) -> str:
     there = [name for name in COLUMNS if any(name in values for values in measured.values())]
     parts = []
     for table in TABLES:
-        head = [*table.head, *(f"{name} {'↑' if COLUMNS[name] else '↓'}" for name in there)]
-        lines = [head, ["---"] * len(head)]
-        for row in table.rows:
-            values = measured[key(row)]
-            numbers = (f"{values[c]:.{2 if c == 'PSNR' else 3}f}" if c in values else "" for c in there)
-            lines.append([*row.cells, *numbers])
-        parts.append(f"{table.title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+        lines = [[*table.head, *(f"{name} {'↑' if COLUMNS[name] else '↓'}" for name in there)]]
+        lines += [[*row.cells, *(cell(measured[key(row)], name) for name in there)] for row in table.rows]
+        parts.append(f"{table.title}\n\n{markdown(lines)}")
     how = f"{n_faces} held faces, degraded by Eq. 9; w = 1 in rows with CFT, codes alone (w = 0, stage II) in others\n"
     return "\n".join([*parts, how])
 
@@ -198,7 +193,7 @@ def run(base: TrainConfig, val: Path, out: Path, accelerator: Accelerator, **opt
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, or 2 with one line that says what is wrong and what to do."""
     parser = argparse.ArgumentParser("python -m training.tables", description=(__doc__ or "").split("\n\n")[1])
-    parser.add_argument("--preset-scale", required=True, choices=SCALES, help="mini: a night of two cores; paper: GPUs")
+    parser.add_argument("--preset-scale", required=True, choices=SCALES, help="mini: two hours of one core; paper: GPUs")
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--val", required=True, type=Path, help="folder of aligned faces to measure on")
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs and the tables")
