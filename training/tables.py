@@ -193,7 +193,9 @@ def run(base: TrainConfig, val: Path, out: Path, accelerator: Accelerator, **opt
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, or 2 with one line that says what is wrong and what to do."""
     parser = argparse.ArgumentParser("python -m training.tables", description=(__doc__ or "").split("\n\n")[1])
-    parser.add_argument("--preset-scale", required=True, choices=SCALES, help="mini: two hours of one core; paper: GPUs")
+    parser.add_argument(
+        "--preset-scale", required=True, choices=SCALES, help="mini: two hours of one core; paper: GPUs"
+    )
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--val", required=True, type=Path, help="folder of aligned faces to measure on")
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs and the tables")

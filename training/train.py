@@ -240,7 +240,7 @@ def train_stage(
         if is_main and (step % stage_config.sample_every == 0 or step == end):
             save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown_faces, device)
         if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
-            values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
+            values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.autoencoder)
             for name, value in values.items():
                 writer.add_scalar(name, value, step)
             for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():

@@ -1,0 +1,81 @@
+"""A model of twice the side: where it begins, what each part trains, and going on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch.nn import functional as F
+
+from codeformer_core import CodeFormer, CodeFormerConfig, VQConfig, load_codeformer
+from codeformer_core.weights.checkpoint import save_checkpoint
+from training.export import stage_path
+from training.refine import enlarged, main, refine, refine_config
+
+SIZES = CodeFormerConfig(
+    vq=VQConfig(
+        image_size=32, width=32, ch_mult=(1, 1), n_res_blocks=1, attn_sizes=(), codebook_size=16, codebook_dim=32
+    ),
+    dim=32,
+    n_layers=2,
+    n_heads=2,
+    mlp_dim=32,
+    cft_sizes=(16, 32),
+)
+
+
+@pytest.fixture
+def base(tmp_path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, CodeFormer(SIZES).state_dict(), SIZES)
+    return path
+
+
+@pytest.fixture
+def faces(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(folder / f"{i}.png"), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("w", [0.0, 1.0])
+def test_enlarged_begins_as_the_smaller_model(base, w):
+    small = load_codeformer(base)
+    net, face = enlarged(small), torch.rand(2, 3, 64, 64) * 2 - 1
+    pixels = small.restore(F.avg_pool2d(face, 2), w=w).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        assert torch.allclose(net.restore(face, w=w), pixels, atol=1e-5)
+    assert net.config == replace(SIZES, vq=replace(SIZES.vq, image_size=64, patch=2))
+
+
+def test_codes_and_codebook_stay_and_each_part_trains_its_own(base, faces, tmp_path):
+    start, out = enlarged(load_codeformer(base)), tmp_path / "run"
+    config = refine_config(start, (2, 2))
+    stages = tuple(replace(stage, batch_size=2) for stage in config.stages)
+    config = replace(config, stages=stages, perceptual="retinaface", discriminator="patch")
+    refine(config, base, [faces], out, Accelerator(cpu=True), val=faces)
+    states = [start.state_dict(), *(load_codeformer(stage_path(out, n)).state_dict() for n in (2, 3))]
+
+    def changed(one: dict, other: dict) -> set[str]:
+        return {name.split(".")[0] for name in one if not torch.equal(one[name], other[name])}
+
+    assert changed(states[0], states[1]) == {"generator"}
+    assert changed(states[1], states[2]) >= {"encoder", "ft_layers", "fuse_convs_dict"}
+    assert not changed(states[1], states[2]) & {"generator", "quantize"}
+    before = stage_path(out, 3).read_bytes()
+    refine(config, base, [faces], out, Accelerator(cpu=True))
+    assert stage_path(out, 3).read_bytes() == before
+
+
+def test_a_model_of_squares_is_refused(base, faces, tmp_path, caplog):
+    net, large = enlarged(load_codeformer(base)), tmp_path / "large.safetensors"
+    save_checkpoint(large, net.state_dict(), net.config)
+    assert main([str(large), "--data", str(faces), "--out", str(tmp_path / "run")]) == 2
+    assert "patch 1" in caplog.text
