@@ -35,12 +35,12 @@ def _fast_processor() -> bool:
 def pays(x: Tensor, conv: nn.Module) -> bool:
     """Whether `convolve` gives what `conv` gives, and sooner: float32, channels last, on a CPU, without gradients."""
     return (
-        type(x) is Tensor  # not one that stands for others while a graph is made
+        not torch.compiler.is_compiling()  # first: what follows would cut the graph in pieces
+        and type(x) is Tensor  # not one that stands for others while a graph is made
         and x.device.type == "cpu"
         and torch.get_num_threads() == 1
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and isinstance(conv, nn.Conv2d)
         and x.dtype == conv.weight.dtype == torch.float32
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))

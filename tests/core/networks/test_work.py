@@ -73,3 +73,9 @@ def test_bytes_of_a_face(net, faces, w, allocated, peak):
     unit = 4 * len(faces) * 64 * 64
     assert total / unit <= allocated
     assert most / unit <= peak
+
+
+def test_it_compiles_into_one_graph(net, faces):
+    compiled = torch.compile(lambda lq: net.restore(lq, 0.5), backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(faces), net.restore(faces, 0.5), atol=1e-5, rtol=1e-5)
