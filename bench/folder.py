@@ -17,7 +17,8 @@ from codeformer_core import (
     VQConfig,
     load_detector,
 )
-from codeformer_core.command_line.batch import BatchConfig, find_jobs, restore_files
+from codeformer_core.command_line.batch import restore_files
+from codeformer_core.command_line.jobs import BatchConfig, find_jobs
 from codeformer_core.pictures.files import write_picture
 
 from .memory import resident

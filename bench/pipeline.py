@@ -19,7 +19,8 @@ import torch
 from skimage.data import astronaut
 
 from codeformer_core import CodeFormerConfig, FaceRestorer, load_codeformer, load_detector
-from codeformer_core.command_line.batch import BatchConfig, find_jobs, restore_files
+from codeformer_core.command_line.batch import restore_files
+from codeformer_core.command_line.jobs import BatchConfig, find_jobs
 from codeformer_core.command_line.memory import keep_freed_memory
 from codeformer_core.models import BUNDLED
 from codeformer_core.networks.codeformer import CodePrediction

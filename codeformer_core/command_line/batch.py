@@ -3,109 +3,30 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..crowd import CROWD, restore_crowd
 from ..detection.faces import Face
-from ..fidelity.mask import FidelityMask
-from ..fidelity.plan import FidelityPlan, as_plan
-from ..film.fingerprint import file_stamp
-from ..film.reading import FILM_SUFFIXES
-from ..networks.cft import CFTWeights
+from ..fidelity.plan import FidelityPlan
 from ..overlap import Behind, ahead
-from ..pictures.arrays import from_float, to_float
+from ..pictures.arrays import from_float
 from ..pictures.files import Picture, output_suffix, read_picture, write_picture
-from ..pictures.folders import find_pictures
-from ..pictures.formats import PICTURE_SUFFIXES, PictureError, writable
+from ..pictures.formats import PictureError
 from ..pictures.metadata import Metadata
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..weights.precision import named
 from ..whole_files import whole_file
+from .companions import companion, companion_paths, fidelity_plan, mask_of, stamps_of
+from .jobs import BatchConfig, Job, Outcome
 from .reports import face_report, own_crops, own_results, read_report, write_report
 
 ELSEWHERE = "choose another folder with --output"
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
-
-
-class Task(Protocol):
-    """What is done with the faces of a picture in place of pasting them: before and after the network restores them."""
-
-    @property
-    def done(self) -> str:
-        """To a face, in a word."""
-        ...
-
-    @property
-    def any_mask(self) -> bool:
-        """Whether a mask may be of any size, and is float32 in [0, 1]; else it is of the picture's size and dtype."""
-        ...
-
-    def faces(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> list[AlignedFace]:
-        """The faces of a picture, as the network is to see them."""
-        ...
-
-    def why_none(self, rgb: np.ndarray, mask: np.ndarray | None, restorer: FaceRestorer) -> str:
-        """Why a picture has no faces to work on."""
-        ...
-
-    def result(
-        self,
-        rgb: np.ndarray,
-        faces: Sequence[AlignedFace],
-        background: np.ndarray | None,
-        mask: np.ndarray | None,
-        restorer: FaceRestorer,
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The picture with its restored faces, and what the report says of it besides."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchConfig:
-    """What is read and written around the restoration."""
-
-    out: Path
-    suffix: str | None = None  # of the results, such as ".png"; None keeps each input's own
-    aligned: bool = False  # the inputs are aligned faces
-    save_crops: bool = False
-    strip_metadata: bool = False  # results say nothing that their inputs' files said, but of colours
-    background: Path | None = None  # an upscaled picture, or a folder of such with the inputs' names
-    mask: Path | None = None  # white where pictures may change: a picture, or a folder of such
-    fidelity_mask: Path | None = None  # white where the fidelity plan holds; of any size, or a folder of such
-    by_frame: bool = False  # results depend on the pictures' places among all
-    overwrite: bool = False  # files in `out` that are no earlier results of the same pictures are replaced
-    settings: dict[str, Any] = field(default_factory=dict)  # JSON values; changing them invalidates results
-    task: Task | None = None  # in place of restoring faces as they are
-
-    def __post_init__(self):
-        if self.suffix is not None and f".{self.suffix.lower().lstrip('.')}" not in writable():
-            raise ValueError(f"pictures are not written as {self.suffix!r}; use one of {' '.join(writable())}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One picture to do, and where its results go."""
-
-    source: Path
-    relative: Path  # below the input folder, with the source's suffix
-    report: Path  # a JSON, whole once the picture is done
-    frame: int = 0  # its place among all pictures, for plans of the fidelity over frames
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How it went with one picture, in one line."""
-
-    job: Job
-    message: str
-    restored: int = 0  # faces
-    failed: bool = False
-    problem: str = ""  # what could not be read of a film that is otherwise restored
 
 
 class _Opened(NamedTuple):
@@ -119,23 +40,6 @@ class _Opened(NamedTuple):
     faces: Sequence[AlignedFace] = ()
     crowd: Sequence[Face] = ()  # in place of `faces`: too many to be held in memory together
     plan: FidelityPlan | None = None  # of this picture alone
-
-
-def find_jobs(inputs: Sequence[str | Path], out: Path, *, films: bool = True) -> tuple[list[Job], list[str]]:
-    """The pictures and films that inputs name, with their reports' places below `out`; what was wrong with inputs."""
-    found = find_pictures(inputs, exclude=out, also=FILM_SUFFIXES if films else ())
-    # The report's name holds the suffix too, so that a.jpg's is the same whether there is an a.png beside it or not.
-    pictures, jobs = 0, []
-    for path, relative in found.pictures:
-        report = out / relative.with_name(f"{relative.name}.json")
-        jobs.append(Job(source=path, relative=relative, report=report, frame=0 if is_film(path) else pictures))
-        pictures += not is_film(path)
-    return jobs, found.problems
-
-
-def is_film(path: Path) -> bool:
-    """Whether a file is restored as a film, by its name."""
-    return path.suffix.lower() in FILM_SUFFIXES
 
 
 def is_done(job: Job, config: BatchConfig) -> bool:
@@ -213,7 +117,7 @@ def _chunks(
 def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) -> "_Opened":
     """The picture with its faces, and what goes with them."""
     job, rgb = opened.job, opened.picture.rgb
-    plan = _fidelity_plan(job, restorer, config)
+    plan = fidelity_plan(job, restorer, config)
     if config.aligned:
         faces = [_at(job.frame, restorer.as_aligned(rgb))]
     else:
@@ -241,7 +145,7 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: froz
     if config.aligned and picture.rgb.shape[0] != picture.rgb.shape[1]:
         raise PictureError(f"{job.source}: aligned faces are square; restore it without --aligned")
     target = config.out / job.relative.with_suffix(output_suffix(picture, config.suffix))
-    companions = {path.resolve() for path in _companion_paths(job, config).values() if path is not None}
+    companions = {path.resolve() for path in companion_paths(job, config).values() if path is not None}
     if target.resolve() in originals | companions:
         raise PictureError(f"{job.source}: its result would overwrite the input {target}; {ELSEWHERE}")
     report = read_report(job.report)
@@ -249,8 +153,8 @@ def _open(job: Job, restorer: FaceRestorer, config: BatchConfig, originals: froz
     earlier = [target.with_name(name) for name in own_results(report)]
     ours = target.exists() and any(path.exists() and path.samefile(target) for path in earlier)
     check_free(target, ours, job, config)
-    _companion(config.background, job, picture, restorer.config.upscale)
-    mask = _mask(job, picture, config)
+    companion(config.background, job, picture, restorer.config.upscale)
+    mask = mask_of(job, picture, config)
     if config.strip_metadata:
         picture = replace(picture, metadata=Metadata())
     return _Opened(job=job, picture=picture, stamps=stamps, target=target, mask=mask)
@@ -292,7 +196,7 @@ def _write(
     """Write the result, the crops if wanted, and last the whole report; a crowd is restored on the way."""
     job, picture, target = opened.job, opened.picture, opened.target
     upscale = restorer.config.upscale
-    background = _companion(config.background, job, picture, upscale)
+    background = companion(config.background, job, picture, upscale)
     # Until the whole report follows, this one says which files are ours, and that the picture is not done.
     before = read_report(job.report)
     results = [name for name in own_results(before) if name != target.name and target.with_name(name).is_file()]
@@ -357,48 +261,6 @@ def _write(
     return Outcome(job=job, message=message, restored=restored)
 
 
-def _fidelity_plan(job: Job, restorer: FaceRestorer, config: BatchConfig) -> FidelityPlan | None:
-    """The plan in which the picture's own fidelity mask stands; None if it has none."""
-    path = companion_path(config.fidelity_mask, job)
-    if path is None or isinstance(restorer.config.w, CFTWeights):
-        return None
-    mask = FidelityMask(values=to_float(read_picture(path).rgb)[..., 0])
-    return replace(as_plan(restorer.config.w), mask=mask)
-
-
-def _mask(job: Job, picture: Picture, config: BatchConfig) -> np.ndarray | None:
-    """The mask (h, w) that goes with a picture, of its size and dtype unless the task takes any."""
-    if config.task is None or not config.task.any_mask:
-        mask = _companion(config.mask, job, picture, 1)
-        return None if mask is None else mask[..., 0]
-    path = companion_path(config.mask, job)
-    return None if path is None else to_float(read_picture(path).rgb)[..., 0]
-
-
-def _companion(place: Path | None, job: Job, picture: Picture, scale: int) -> np.ndarray | None:
-    """The pixels of the picture at `_companion_path`, in the dtype of the job's picture."""
-    path = companion_path(place, job)
-    if path is None:
-        return None
-    rgb = read_picture(path).rgb
-    height, width = (n * scale for n in picture.rgb.shape[:2])
-    if rgb.shape[:2] != (height, width):
-        size = f"{rgb.shape[1]} x {rgb.shape[0]}"
-        raise PictureError(f"{path}: is {size}, must be {width} x {height} pixels to go with {job.source}")
-    return rgb if rgb.dtype == picture.rgb.dtype else from_float(to_float(rgb), picture.rgb.dtype)
-
-
-def companion_path(place: Path | None, job: Job) -> Path | None:
-    """The picture that goes with a job: `place` itself, or in the folder `place` the one with the job's name."""
-    if place is None or not place.is_dir():
-        return place
-    wanted = place / job.relative
-    for path in (wanted, *(wanted.with_suffix(suffix) for suffix in sorted(PICTURE_SUFFIXES))):
-        if path.is_file():
-            return path
-    raise PictureError(f"{wanted}: no such file; the folder {place} needs one picture named as each input")
-
-
 def _crops(job: Job) -> Path:
     return job.report.with_name(f"{job.report.stem}_faces")
 
@@ -416,16 +278,3 @@ def _write_crops(folder: Path, i: int, face: AlignedFace) -> list[str]:
     for name, crop in crops.items():
         write_picture(folder / name, from_float(crop, np.dtype(np.uint8)))
     return list(crops)
-
-
-def stamps_of(job: Job, config: BatchConfig) -> dict[str, Any]:
-    """What tells whether the files that a result is made of have changed."""
-    paths = {"source": job.source, **_companion_paths(job, config)}
-    stamps: dict[str, Any] = {name: None if path is None else file_stamp(path) for name, path in paths.items()}
-    return stamps | {"frame": job.frame} if config.by_frame else stamps
-
-
-def _companion_paths(job: Job, config: BatchConfig) -> dict[str, Path | None]:
-    """The pictures beside the source that the result is made of."""
-    places = {"background": config.background, "mask": config.mask, "fidelity_mask": config.fidelity_mask}
-    return {name: companion_path(place, job) for name, place in places.items()}

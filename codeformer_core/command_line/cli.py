@@ -60,10 +60,11 @@ def _restore(args: argparse.Namespace) -> int:
     from ..film.fingerprint import file_stamp
     from ..models import default_model, model_path, model_usage
     from ..restoration import RestoreConfig
-    from .batch import BatchConfig, find_jobs, is_done, is_film
+    from .batch import is_done
     from .cluster import restore_on_ray
     from .fidelity import fidelity_plan, goes_by_frame, in_words, is_automatic
     from .films import FilmOptions
+    from .jobs import BatchConfig, find_jobs, is_film
     from .work import Work, restore_all
 
     options = FilmOptions(codec=args.codec, crf=args.crf)

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..restorer import FaceRestorer
-from .batch import Job, Outcome, is_film
+from .jobs import Job, Outcome, is_film
 from .work import Work, restore_all
 
 PART = 16  # pictures that a worker takes at a time

@@ -20,7 +20,9 @@ from ..pictures.arrays import to_float
 from ..pictures.files import read_picture
 from ..pictures.formats import PictureError
 from ..restorer import FaceRestorer
-from .batch import ELSEWHERE, BatchConfig, Job, Outcome, check_free, companion_path, stamps_of
+from .batch import ELSEWHERE, check_free
+from .companions import companion_path, stamps_of
+from .jobs import BatchConfig, Job, Outcome
 from .reports import own_results, read_report, write_report
 
 FOR_PICTURES = ("format", "save_crops")  # settings that films do not depend on

@@ -18,7 +18,8 @@ from ..film.fingerprint import file_stamp
 from ..models import Job, Usage, check_job, default_model, model_path, model_usage
 from ..restoration import AlignedFace, RestoreConfig
 from ..restorer import FaceRestorer
-from .batch import BatchConfig, Task, find_jobs, is_done, restore_files
+from .batch import is_done, restore_files
+from .jobs import BatchConfig, Task, find_jobs
 from .saying import counted, end
 from .starting import existing, folder, load_restorer, probe
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..restorer import FaceRestorer
-from .batch import BatchConfig, Job, Outcome, is_film, restore_files
+from .batch import restore_files
 from .films import FilmBar, FilmOptions, film_batch, restore_films
+from .jobs import BatchConfig, Job, Outcome, is_film
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from codeformer_core.command_line import batch
-from codeformer_core.command_line.batch import BatchConfig, Outcome, find_jobs, is_done, restore_files
+from codeformer_core.command_line.batch import is_done, restore_files
+from codeformer_core.command_line.jobs import BatchConfig, Outcome, find_jobs
 from codeformer_core.detection.detector import as_pictures
 from codeformer_core.detection.faces import Face
 from codeformer_core.overlap import AT_ONCE

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from codeformer_core.command_line import cluster
-from codeformer_core.command_line.batch import Job
 from codeformer_core.command_line.cli import main
+from codeformer_core.command_line.jobs import Job
 from codeformer_core.weights.checkpoint import save_checkpoint
 
 

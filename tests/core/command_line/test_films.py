@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from codeformer_core import Face, FaceRestorer, RestoreConfig
-from codeformer_core.command_line.batch import BatchConfig, find_jobs, is_done, is_film
+from codeformer_core.command_line.batch import is_done
 from codeformer_core.command_line.cli import main
 from codeformer_core.command_line.films import FilmOptions, film_batch, restore_films
+from codeformer_core.command_line.jobs import BatchConfig, find_jobs, is_film
 from codeformer_core.detection import load as loading
 from codeformer_core.detection.detector import as_pictures
 from codeformer_core.film import job
