@@ -94,47 +94,30 @@ def restore_batch(
             part = slice(start, start + PORTION)
             pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
             progress.begin(len(pictures))
-            aligned, crowds = [], {}
-            for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
-                some = pictures[first : first + SEARCHED]
-                place = slice(start + first, start + first + len(some))
-                for seen in restorer.detect(some) if tracked is None else tracked.faces[place]:
-                    i = len(aligned)
-                    seen = [replace(face, image_index=start + i) for face in seen]
-                    if steady is None and len(seen) > CROWD:
-                        crowds[i], seen = seen, []
-                    aligned.append(restorer.align(pictures[i], seen))
-            every = [face for its_faces in aligned for face in its_faces]
-            shown = progress.between(FOUND, RESTORED)
+            seen = _search(restorer, pictures, start, None if tracked is None else tracked.faces[part], progress)
+            crowds = {i: faces for i, faces in enumerate(seen) if tracked is None and len(faces) > CROWD}
+            aligned = [restorer.align(pictures[i], [] if i in crowds else faces) for i, faces in enumerate(seen)]
+            every, shown = [face for faces in aligned for face in faces], progress.between(FOUND, RESTORED)
             if steady is None:
                 (better,) = model.restore_at([plan], restorer, every, shown)
             else:
                 better = steady.restore(every, progress=shown)
-            spoken += said_weights(better) if weights is not None else []
             order = iter(better)
             for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
-                limit = limits[i] if limits else None
-                if strength < 1:
-                    limit = np.float32(strength) * (np.ones((h, w), np.float32) if limit is None else limit)
+                limit = _softer(limits[i] if limits else None, strength, (h, w))
                 large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
                 if i in crowds:
                     its_faces = crowd(start + i, picture, crowds[i], large, limit)
-                    spoken += said_weights(its_faces) if weights is not None else []
                 else:
                     its_faces = restorer.masked([next(order) for _ in aligned[i]])
                     list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
                 found.append([face.face for face in its_faces])
+                signatures.append(signature(picture))
+                left += _left(start + i, its_faces)
+                softened += _softened(start + i, its_faces)
+                spoken += said_weights(its_faces) if weights is not None else []
                 if weights is not None and len(weighed) < PREVIEWS:
                     weighed.append(draw_weights(picture, its_faces, restorer.face_size))
-                signatures.append(signature(picture))
-                softened += [
-                    f"picture {start + i}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
-                    for face in its_faces
-                    if face.restored is not None and face.strength < 1
-                ]
-                left += [
-                    f"picture {start + i}: a face was left as it is, {face.note}" for face in its_faces if face.note
-                ]
         list(pasting.rest())
     faces_found = FoundFaces(faces=found, height=h, width=w, signatures=signatures)
     report.say(f"{counted(done := faces_found.count - len(left), 'face')} restored in {counted(count, 'picture')}")
@@ -142,11 +125,43 @@ def restore_batch(
         report.say(f"no face was found in {named('picture', without)}")
     if done and strength and not changed.any():
         report.warn("nothing has changed: the mask is black wherever a face was restored")
-    for line in left + softened:
-        report.say(line)
-    for line in spoken:
+    for line in (*left, *softened, *spoken):
         report.say(line)
     return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found, done, weighed
+
+
+def _search(
+    restorer: FaceRestorer,
+    pictures: list[np.ndarray],
+    start: int,
+    tracked: list[list[Face]] | None,
+    progress: Portions,
+) -> list[list[Face]]:
+    """The faces of pictures from number `start` on: those that are tracked, or what the detector finds."""
+    found: list[list[Face]] = []
+    for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
+        part = slice(first, first + SEARCHED)
+        found += restorer.detect(pictures[part]) if tracked is None else tracked[part]
+    return [[replace(face, image_index=start + i) for face in faces] for i, faces in enumerate(found)]
+
+
+def _softer(limit: np.ndarray | None, strength: float, size: tuple[int, int]) -> np.ndarray | None:
+    """The limit of a picture (h, w), or that of the whole picture, times the strength."""
+    return limit if strength == 1 else np.float32(strength) * (np.ones(size, np.float32) if limit is None else limit)
+
+
+def _left(number: int, faces: list[AlignedFace]) -> list[str]:
+    """A line for each face of a picture that was not restored."""
+    return [f"picture {number}: a face was left as it is, {face.note}" for face in faces if face.note]
+
+
+def _softened(number: int, faces: list[AlignedFace]) -> list[str]:
+    """A line for each face of a picture that was restored in part, since it is turned far away."""
+    return [
+        f"picture {number}: a face turned {face.face.pose.turn:.0f} degrees covers {face.strength:.0%}"
+        for face in faces
+        if face.restored is not None and face.strength < 1
+    ]
 
 
 def leave_batch(image: Tensor, report: Report) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
