@@ -113,6 +113,13 @@ def _is_same(face: Face, other: Face) -> bool:
     return bool(apart < SAME * min(face.eye_distance, other.eye_distance))
 
 
+def shared_area(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:  # (..., 4), (4,) -> (...)
+    """Intersection over union of boxes with one box; 0 where neither has an area."""
+    common = (np.minimum(boxes[..., 2:], box[2:]) - np.maximum(boxes[..., :2], box[:2])).clip(0).prod(-1)
+    union = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (box[2:] - box[:2]).prod() - common
+    return np.where(union > 0, common / np.where(union > 0, union, 1), 0.0)
+
+
 def select_faces(faces: list[Face], image_size: tuple[int, int], selection: FaceSelection) -> list[Face]:
     """The faces of one picture of (height, width) that `selection` keeps, in its order.
 

@@ -17,7 +17,7 @@ from ..pictures.arrays import WHITE
 from ..weights.checkpoint import for_inference, naming, read_state_dict
 from .any_angle import at_any_angle, search_config, with_turned
 from .detector import Candidate, DetectorConfig, Images, as_pictures, found_face, scale_picture, search_size
-from .faces import Face, without_doubles
+from .faces import Face, shared_area, without_doubles
 from .landmarks import apart
 from .mobile_retinaface import MobileRetinaFace
 from .tiles import with_small_faces
@@ -132,9 +132,7 @@ def spread(i: int, which: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray, 
     """
     if scores[i] < SEES:
         return np.inf
-    inner = np.minimum(boxes[:, 2:], boxes[i, 2:]) - np.maximum(boxes[:, :2], boxes[i, :2])
-    shared, areas = inner.clip(0).prod(1), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    same = (shared > SAME_BOX * (areas + areas[i] - shared)) & (scores > SEES) & (which == which[i])
+    same = (shared_area(boxes, boxes[i]) > SAME_BOX) & (scores > SEES) & (which == which[i])
     return apart(landmarks[same], landmarks[i]) if same.sum() >= ENOUGH else np.inf
 
 

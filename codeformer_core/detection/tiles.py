@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from .detector import Candidate, search_size
+from .faces import shared_area
 
 FINER = 2.0  # times the coarse scale: a search that is less fine than this finds little more
 FINE_PIXELS = 12e6  # of the picture at the fine scale, at most; its tiles, which overlap, have up to 1.6 times that
@@ -97,7 +98,7 @@ def _placed(
 def _surest_apart(faces: Sequence[Candidate], overlap: float) -> list[Candidate]:
     kept: list[Candidate] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(_overlap(face.box, other.box) <= overlap for other in kept):
+        if all(shared_area(face.box, other.box) <= overlap for other in kept):
             kept.append(face)
     return kept
 
@@ -120,10 +121,3 @@ def _is_cut(box: np.ndarray, rows: slice, columns: slice, size: tuple[int, int],
         or (right > columns.stop - margin and columns.stop < width)
         or (bottom > rows.stop - margin and rows.stop < height)
     )
-
-
-def _overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union."""
-    inner = np.prod((np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])).clip(0))
-    union = np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - inner
-    return float(inner / union) if union > 0 else 0.0

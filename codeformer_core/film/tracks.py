@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..detection.faces import Face, FaceSelection, select_faces
+from ..detection.faces import Face, FaceSelection, select_faces, shared_area
 from .smoothing import smooth
 
 REMEMBERED = 6  # seen frames from which a face's velocity is taken
@@ -161,7 +161,7 @@ def _cost(track: _Track, frame: int, face: Face) -> float:
     apart = float(np.linalg.norm(expected[:5] - points[:5], axis=1).mean()) / scale
     if apart > TOO_FAR + DRIFT * (frame - track.frames[-1] - 1):
         return NEVER
-    return apart + 1 - _overlap(expected[5:], points[5:])
+    return apart + 1 - float(shared_area(expected[5:].reshape(4), points[5:].reshape(4)))
 
 
 def _points(face: Face) -> np.ndarray:
@@ -172,13 +172,6 @@ def _points(face: Face) -> np.ndarray:
 def _scale(face: Face) -> float:
     """A face's eye distance, or what it would be if it looked this way."""
     return max(face.eye_distance, 0.4 * face.size, 1e-6)
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (2, 2)."""
-    common = np.prod(np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None))
-    both = np.prod(a[1] - a[0]) + np.prod(b[1] - b[0]) - common
-    return float(common / both) if both > 0 else 0.0
 
 
 def _is_hidden(face: Face, faces: Sequence[Face]) -> bool:

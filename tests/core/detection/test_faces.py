@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from codeformer_core.detection.faces import Face, FaceSelection, select_faces, without_doubles
+from codeformer_core.detection.faces import Face, FaceSelection, select_faces, shared_area, without_doubles
 
 PICTURE = (100, 200)  # height, width
 
@@ -119,3 +119,9 @@ def test_no_faces():
 def test_wrong_selection_is_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         FaceSelection(**wrong)
+
+
+def test_shared_area_is_of_the_union():
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [1, 1, 1, 1]], np.float32)
+    np.testing.assert_allclose(shared_area(boxes, boxes[0]), [1, 1 / 7, 0, 0])
+    assert shared_area(boxes[3], boxes[3]) == 0
