@@ -82,7 +82,7 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
 
 
 def check_same(accelerator: Accelerator, nets: Mapping[str, nn.Module], step: int) -> None:
-    """ValueError unless the networks, by what they are called, have the same weights, bit by bit, in all processes."""
+    """ValueError unless the networks, by what they are called, have weights of the same checksum in all processes."""
     if accelerator.num_processes == 1:
         return
     values = {f"{name} of the {which}": t for which, net in nets.items() for name, t in net.state_dict().items()}

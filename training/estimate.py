@@ -88,7 +88,7 @@ def estimate(config: TrainConfig, number: int, accelerator: Accelerator) -> Cost
 
     def update() -> None:
         optimizer.step()
-        adversary.step(accelerator, step)
+        adversary.step(accelerator)
         average.update(net, step)
 
     fixed = [net, average.net, adversary.net, *others]

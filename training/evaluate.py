@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parser(__doc__ or "").parse_args(arguments)
     try:
-        if args.bars and not (set(args.levels) == set(LEVELS) and {0, 1} <= set(args.w)):
-            raise ValueError("--bars needs all levels, and 0 and 1 among --w; leave these options out")
+        if args.bars and not (set(args.levels) == set(LEVELS) and {0, 1} <= set(args.w) and not args.inputs):
+            raise ValueError("--bars needs all levels, 0 and 1 among --w and no --inputs; leave these options out")
         if args.data is None and not args.inputs:
             raise ValueError("no faces: give clean ones with --data, degraded ones with --inputs, or both")
         if args.data is not None and len(args.inputs) > 1:
@@ -91,8 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         references = None
         if args.reference is not None:
             reference = find_faces(args.reference, min_side=args.min_side)
+            if extra.sets and len(reference) < 2:
+                raise ValueError(f"{args.reference}: one face is no set to measure against; give two or more")
             references = moments_of(reference, networks.image_size, extra, networks.device)
-        described = {"model": str(args.model), "data": str(args.data), "reference": str(args.reference)}
+        given = {"model": args.model, "data": args.data, "reference": args.reference}
+        described = {name: None if what is None else str(what) for name, what in given.items()}
         if args.data is None:
             sets = {folder.name: faces_of(folder) for folder in args.inputs}
             report = evaluate_without_clean(networks, sets, config, extra, references)
@@ -101,11 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 draw_strip(args.out / f"strip_{name}.png", networks, chosen(faces, args.strip), None, config)
         else:
             faces, inputs = faces_of(args.data), args.inputs[0] if args.inputs else None
+            if args.bars and networks.codeformer is None:
+                raise ValueError("--bars are those of a CodeFormer, and this is stage I alone; leave out --bars")
             report = evaluate(networks, faces, config, extra, inputs=inputs, references=references)
             if args.bars:
                 report["bars"] = bars(report["levels"])
             save(args.out, {**described, **report})
-            draw_figures(args.out, networks, faces, config, strip=args.strip)
+            draw_figures(args.out, networks, faces, config, strip=args.strip, inputs=inputs)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"training.evaluate: {error}\n")
         return 2
@@ -169,6 +174,8 @@ def evaluate_without_clean(
     references: Mapping[str, Moments] | None,
 ) -> dict[str, Any]:
     """The report on degraded faces without clean ones: {"sets": {name: {row: {metric: mean}}}} and settings."""
+    if extra.sets and (single := next((name for name, faces in sets.items() if len(faces) < 2), None)):
+        raise ValueError(f"{single}: one face is no set; give two or more")
     if not extra.alone and references is None:
         raise ValueError("nothing can be measured without clean faces: give --reference, --with musiq, or both")
     left_out = dict(extra.left_out)
@@ -217,8 +224,22 @@ def save(out: Path, report: dict[str, Any]) -> None:
             unfinished.write_text(text, encoding="utf-8")
 
 
-def draw_figures(out: Path, networks: Networks, faces: list[Path], config: EvalConfig, *, strip: int = 6) -> None:
-    """Write OUT/accuracy.png and .json (Fig. 6), and OUT/strip_LEVEL.png (Fig. 7) with `strip` faces."""
+def draw_figures(
+    out: Path,
+    networks: Networks,
+    faces: list[Path],
+    config: EvalConfig,
+    *,
+    strip: int = 6,
+    inputs: Path | None = None,
+) -> None:
+    """Write OUT/accuracy.png and .json (Fig. 6), and OUT/strip_LEVEL.png (Fig. 7) with `strip` faces.
+
+    With a folder of `inputs` it is strip_pairs.png alone: how strongly these are degraded, nobody knows.
+    """
+    if inputs is not None:
+        draw_strip(out / "strip_pairs.png", networks, chosen(faces, strip), "pairs", config, find_inputs(faces, inputs))
+        return
     curves = code_accuracy(networks, faces, STRENGTHS, config)
     draw_accuracy(out / "accuracy.png", STRENGTHS, curves)
     with whole_file(out / "accuracy.json") as unfinished:
@@ -228,7 +249,8 @@ def draw_figures(out: Path, networks: Networks, faces: list[Path], config: EvalC
 
 
 def chosen(faces: list[Path], count: int) -> list[Path]:
-    """`count` of the faces, spread over them."""
+    """`count` of the faces, at least one, spread over them."""
+    count = max(count, 1)
     return faces[:: max(len(faces) // count, 1)][:count]
 
 

@@ -72,6 +72,8 @@ def enlarged(base: CodeFormer) -> CodeFormer:
 
     At first it sees the mean of each square, and gives all of its pixels one colour.
     """
+    if not base.config.cft_sizes:
+        raise ValueError("it has no CFT, so it is no whole model; begin from what stage III gave")
     if base.config.vq.patch != 1:
         raise ValueError(f"it sees squares of {base.config.vq.patch} pixels already; begin from a model of patch 1")
     size = PATCH * base.config.vq.image_size

@@ -5,17 +5,19 @@ faces, degraded by Eq. 9, and prints the tables. What is finished is not done ag
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codeformer_core.networks.config import CodeFormerConfig, VQConfig
 from codeformer_core.pictures.degradation import PAPER as PAPER_DEGRADATION
@@ -128,7 +130,8 @@ def train_variant(config: TrainConfig, base: TrainConfig, stages: Sequence[int],
         (stage_path(shared, 1), stage_path(mine, 1)),
         (discriminator_path(shared), discriminator_path(mine)),
     ):
-        if takes and source.is_file() and not target.is_file() and options["accelerator"].is_main_process:
+        old = not target.is_file() or (source.is_file() and file_hash(source) != file_hash(target))
+        if takes and source.is_file() and old and options["accelerator"].is_main_process:
             with whole_file(target) as unfinished:
                 shutil.copyfile(source, unfinished)
     options["accelerator"].wait_for_everyone()
@@ -168,6 +171,7 @@ def run(base: TrainConfig, val: Path, out: Path, accelerator: Accelerator, **opt
     """Train and measure all that is not done yet; the tables, which also lie in out/tables.md and out/tables.json."""
     faces, extra = find_faces(val, min_side=1), library_metrics((), device=accelerator.device)
     rows = {key(row): row for table in TABLES for row in table.rows}
+    told = [sorted({*extra.faces, *extra.alone, *extra.sets}), [[face.name, file_hash(face)] for face in faces]]
     record = out / "tables.json"
     measured: dict[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     for name, config in variants(base).items():
@@ -175,7 +179,8 @@ def run(base: TrainConfig, val: Path, out: Path, accelerator: Accelerator, **opt
         stages = range(1, max(row.stage for row in of_it.values()) + 1)
         train_variant(config, base, stages, out, accelerator=accelerator, **options)
         for text, row in of_it.items() if accelerator.is_main_process else ():
-            made_from = file_hash(stage_path(out / name, row.stage))
+            networks = sorted({file_hash(stage_path(out / name, n)) for n in (1, row.stage)})
+            made_from = hashlib.sha256(json.dumps([networks, *told]).encode()).hexdigest()
             if measured.get(text, {}).get("made from") != made_from:
                 means = measure(row, config, out / name, faces, extra, str(accelerator.device))
                 measured[text] = {"made from": made_from, "means": means}
@@ -207,7 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     base = SCALES[args.preset_scale]
     on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
     try:
-        accelerator = Accelerator(mixed_precision=base.mixed_precision, cpu=on_cpu)
+        patient = InitProcessGroupKwargs(timeout=timedelta(hours=12))  # while one process measures, the others wait
+        accelerator = Accelerator(mixed_precision=base.mixed_precision, cpu=on_cpu, kwargs_handlers=[patient])
         use_quick_kernels(accelerator.device)
         tables = run(
             base,

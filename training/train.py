@@ -213,7 +213,8 @@ def train_stage(
         means.add({"gradient norm": norm})
         watch.add_gradient(norm, step)
         optimizer.step()
-        adversary.step(accelerator, step)
+        if (norm := adversary.step(accelerator)) is not None:
+            watch.add_gradient(norm, step)
         average.update(net, step)
         step += 1
         # After the first step too: the random items lie far from what the encoder gives.
@@ -240,7 +241,7 @@ def train_stage(
         if is_main and (step % stage_config.sample_every == 0 or step == end):
             save_samples(folder / "samples" / f"{step:08d}.jpg", stage, average.net, shown_faces, device)
         if validation and writer is not None and (step % stage_config.validate_every == 0 or step == end):
-            values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.autoencoder)
+            values = validation.measure(average.net, None if isinstance(stage, StageOne) else stage.teacher.net)
             for name, value in values.items():
                 writer.add_scalar(name, value, step)
             for text, met in check_gates(config.gates, number, step, stage_config.steps, values).items():
@@ -340,7 +341,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
     parser.add_argument("--workers", type=int, help="processes that read and degrade faces (default: up to 4)")
-    parser.add_argument("--perceptual", help="vgg19, lpips, efficientnet or retinaface, in place of the preset's")
+    parser.add_argument(
+        "--perceptual", help="vgg19, lpips, st-lpips, efficientnet or retinaface, in place of the preset's"
+    )
     parser.add_argument("--perceptual-weights", type=Path, help="file of the perceptual network")
     parser.add_argument("--mixed-precision", choices=("no", "bf16"))
     parser.add_argument("--seed", type=int)

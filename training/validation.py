@@ -33,7 +33,7 @@ class Validation:
         everything = bundled_metrics(device)
         self.metrics = {name: _measured_small(everything[name]) for name in METRICS}
 
-    def measure(self, net: nn.Module, teacher: VQAutoEncoder | None) -> dict[str, float]:
+    def measure(self, net: nn.Module, teacher: VQAutoEncoder | CodeFormer | None) -> dict[str, float]:
         """The scalars of a stage's network: of an autoencoder, or of a CodeFormer whose codes are the teacher's."""
         if isinstance(net, CodeFormer):
             return self._restored(net, teacher)
@@ -63,9 +63,12 @@ class Validation:
         means["val/grid"] = grid_strength(torch.cat(rebuilt), period) / grid_strength(torch.cat(given), period)
         return means
 
-    def _restored(self, net: CodeFormer, teacher: VQAutoEncoder | None) -> dict[str, float]:
-        config = EvalConfig(w=(0.0, 1.0), batch_size=4)
-        networks, means = Networks(codeformer=net, stage1=teacher), {}
+    def _restored(self, net: CodeFormer, teacher: VQAutoEncoder | CodeFormer | None) -> dict[str, float]:
+        config, means = EvalConfig(w=(0.0, 1.0), batch_size=4), {}
+        if isinstance(teacher, CodeFormer):
+            networks = Networks(codeformer=net, teacher=teacher)
+        else:
+            networks = Networks(codeformer=net, stage1=teacher)
         for level in config.levels:
             rows = compare(networks, self.paths, level, self.metrics, config)
             for row in ("w = 0", "w = 1", "Code GT"):

@@ -122,6 +122,8 @@ def train_variant(
 def export_variant(job: str, base: str, out: Path) -> Path:
     """Write OUT/<base>-<job>.safetensors in half precision: what differs from the base, and how it came about."""
     trained, facts = read_state_dict(stage_path(out, 3))
+    if facts.get("preset") != job:
+        raise ValueError(f"{stage_path(out, 3)}: is of a run for {facts.get('preset')}, not {job}; give that of {job}")
     config = read_config(trained, facts)
     shared = read_state_dict(BASES[base])[0]
     state = {name: t.to(shared[name].dtype if name in shared else torch.float16) for name, t in trained.items()}

@@ -13,7 +13,10 @@ from torch.nn import functional as F
 from codeformer_core import CodeFormer, CodeFormerConfig, VQConfig, load_codeformer
 from codeformer_core.weights.checkpoint import save_checkpoint
 from training.export import stage_path
+from training.presets import TrainConfig
 from training.refine import enlarged, main, refine, refine_config
+from training.train import train_stage
+from training.validation import Validation
 
 SIZES = CodeFormerConfig(
     vq=VQConfig(
@@ -55,11 +58,9 @@ def test_enlarged_begins_as_the_smaller_model(base, w):
     assert net.config == replace(SIZES, vq=replace(SIZES.vq, image_size=64, patch=2))
 
 
-def test_codes_and_codebook_stay_and_each_part_trains_its_own(base, faces, tmp_path):
+def test_codes_and_codebook_stay_and_each_part_trains_its_own(base, faces, tmp_path, monkeypatch):
     start, out = enlarged(load_codeformer(base)), tmp_path / "run"
-    config = refine_config(start, (2, 2))
-    stages = tuple(replace(stage, batch_size=2) for stage in config.stages)
-    config = replace(config, stages=stages, perceptual="retinaface", discriminator="patch")
+    config = short(start)
     refine(config, base, [faces], out, Accelerator(cpu=True), val=faces)
     states = [start.state_dict(), *(load_codeformer(stage_path(out, n)).state_dict() for n in (2, 3))]
 
@@ -69,9 +70,41 @@ def test_codes_and_codebook_stay_and_each_part_trains_its_own(base, faces, tmp_p
     assert changed(states[0], states[1]) == {"generator"}
     assert changed(states[1], states[2]) >= {"encoder", "ft_layers", "fuse_convs_dict"}
     assert not changed(states[1], states[2]) & {"generator", "quantize"}
-    before = stage_path(out, 3).read_bytes()
-    refine(config, base, [faces], out, Accelerator(cpu=True))
-    assert stage_path(out, 3).read_bytes() == before
+
+    def stopped(*args, **options):
+        train_stage(*args, **options, stop_at=1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.refine.train_stage", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            refine(config, base, [faces], tmp_path / "again", Accelerator(cpu=True))
+    refine(config, base, [faces], tmp_path / "again", Accelerator(cpu=True))
+    for name, t in load_codeformer(stage_path(tmp_path / "again", 3)).state_dict().items():
+        torch.testing.assert_close(t, states[2][name], atol=1e-5, rtol=1e-4)
+
+
+def short(start: CodeFormer) -> TrainConfig:
+    """Two steps of each part, with all losses that need no package."""
+    config = refine_config(start, (2, 2))
+    first, *others = (replace(stage, batch_size=2, w_crops=0.0, save_every=1) for stage in config.stages)
+    return replace(config, stages=(first, *others), perceptual="retinaface", discriminator="patch")
+
+
+def test_validation_holds_codes_to_those_of_the_model_before(base, faces):
+    net, teacher = load_codeformer(base), load_codeformer(base)
+    with torch.no_grad():
+        net.get_parameter("idx_pred_layer.1.weight").zero_()  # every code is the first
+    validation = Validation(faces, 32, torch.device("cpu"))
+    assert validation.measure(net, None)["val/mild/accuracy"] == 1
+    assert validation.measure(net, teacher)["val/mild/accuracy"] < 0.5
+
+
+def test_a_model_without_cft_is_refused(faces, tmp_path, caplog):
+    sizes, path = replace(SIZES, cft_sizes=()), tmp_path / "stage2.safetensors"
+    save_checkpoint(path, CodeFormer(sizes).state_dict(), sizes)
+    assert main([str(path), "--data", str(faces), "--out", str(tmp_path / "run")]) == 2
+    assert "no CFT" in caplog.text
 
 
 def test_a_model_of_squares_is_refused(base, faces, tmp_path, caplog):

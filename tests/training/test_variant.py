@@ -80,6 +80,13 @@ def test_outside_the_mask_nothing_is_compared(base):
     assert loss(restored, batch, 0)[1]["l1"].item() == 1
 
 
+def test_the_run_of_another_job_is_refused(base, tmp_path, caplog):
+    save_checkpoint(tmp_path / "stage3.safetensors", CodeFormer(SIZES).state_dict(), SIZES, {"preset": "fill"})
+    command = ["colour", "--base", "mini", "--data", str(tmp_path), "--out", str(tmp_path), "--steps", "0"]
+    assert main(command) == 2
+    assert "is of a run for fill, not colour" in caplog.text
+
+
 def test_a_folder_without_a_run_is_one_line(base, tmp_path, caplog):
     assert main(["fill", "--base", "mini", "--data", str(tmp_path), "--out", str(tmp_path), "--steps", "0"]) == 2
     assert "stage3.safetensors" in caplog.text

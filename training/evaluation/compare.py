@@ -56,6 +56,7 @@ class Networks:
 
     codeformer: CodeFormer | None = None
     stage1: VQAutoEncoder | None = None
+    teacher: CodeFormer | None = None  # without stage I: whose codes of clean faces are right; None: the CodeFormer's
 
     def __post_init__(self):
         if self.codeformer is None and self.stage1 is None:
@@ -78,7 +79,7 @@ class Networks:
     def clean_codes(self, clean: Tensor) -> Tensor:  # (b, 3, s, s) in [-1, 1] -> (b, n)
         """The codes of clean faces: stage I's, or without it those that the CodeFormer itself predicts for them."""
         if self.stage1 is None and self.codeformer is not None:
-            return self.codeformer.predict_codes(clean).codes
+            return (self.teacher or self.codeformer).predict_codes(clean).codes
         return self._stage1.quantize.nearest(self._stage1.encoder(clean)[0])
 
     def nearest_codes(self, lq: Tensor) -> Tensor:  # (b, 3, s, s) in [-1, 1] -> (b, n)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from ..stages.shift_tolerant import Backbone, ShiftTolerantLPIPS
 from .frechet import Describe
 from .identity import FaceRecogniser
 from .metrics import FaceMetric, feature_distance
-from .official import FILES, arcface, inception, lpips, musiq
+from .official import FILES, PACKAGES, arcface, inception, lpips, musiq
 
 ON_REQUEST = ("st-lpips-vgg", *FILES)
 
@@ -52,6 +53,7 @@ def library_metrics(
     left_out = {name.upper(): f"not asked for; --with {name}" for name in ON_REQUEST if name not in wanted}
 
     def official(name: str, load: Callable[[Path, torch.device | str], Any]) -> Any:
+        import_module(PACKAGES[name])  # before anything is fetched for it
         path = files[name] if name in files else fetch_published(FILES[name], accept_license=accept_license)
         return load(path, device)
 

@@ -64,6 +64,8 @@ FILES = {
     )
 }
 
+PACKAGES = {"lpips": "lpips", "fid": "torch_fidelity", "musiq": "pyiqa", "ids": "facexlib"}  # that each needs
+
 
 def lpips(alexnet: Path, device: torch.device | str) -> FaceMetric:
     """LPIPS 0.1 of AlexNet (Zhang et al., arXiv 1801.03924); 0 is the same face."""

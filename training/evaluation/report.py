@@ -109,17 +109,28 @@ def draw_accuracy(path: Path, strengths: Sequence[float], curves: Mapping[str, S
 
 
 @torch.inference_mode()
-def draw_strip(path: Path, networks: Networks, faces: Sequence[Path], level: str | None, config: EvalConfig) -> None:
+def draw_strip(
+    path: Path,
+    networks: Networks,
+    faces: Sequence[Path],
+    level: str | None,
+    config: EvalConfig,
+    inputs: Mapping[str, Path] | None = None,
+) -> None:
     """Input, the restorations at each w, Code GT and the clean face, side by side, a face a row (Fig. 7), as a PNG.
 
-    Without a level the faces are the degraded ones, and there are neither Code GT nor clean faces.
+    Without a level the faces are the degraded ones, and there are neither Code GT nor clean faces. `inputs` are
+    pictures degraded already, by the clean ones' stems, in place of a level's.
     """
     size, device = networks.image_size, networks.device
     rows = []
     for path_of_face in faces:
         face = read_face(path_of_face, size)
         hq = None if level is None else to_tensor(face)[None].to(device)
-        lq = face if level is None else degraded([path_of_face], [face], level, size, config)[0]
+        if inputs is not None:
+            lq = read_face(inputs[path_of_face.stem], size)
+        else:
+            lq = face if level is None else degraded([path_of_face], [face], level, size, config)[0]
         codes = None if hq is None else networks.clean_codes(hq)
         columns = {name: x for name, x, _ in networks.rows(to_tensor(lq)[None].to(device), codes, config)}
         if hq is not None:

@@ -1,5 +1,6 @@
 """The adversarial part of stages I and III: the discriminator's step, and its weight against the image losses."""
 
+import math
 from typing import Any, Protocol
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from ..averaging import average_gradients, channels_last, mean_of_processes
 from ..presets import StageConfig, TrainConfig
-from .discriminator import Discriminator, adversarial_loss, discriminator_loss
+from .discriminator import Discriminator, adversarial_loss, discriminator_loss, weighted_mean
 from .losses import ratio_of_norms
 from .outcome import Outcome
 from .perceptual import EfficientNetLite, load_perceptual
@@ -86,12 +87,10 @@ class Adversary:
             seen_real = self._look(batch["hq"], batch, step)
         real_logits = self._judge(seen_real, step)
         fake_logits = self._judge([x.detach() for x in seen], step)
-        pairs = [
-            (real[counts], fake)
-            for real, fake, counts in zip(real_logits, fake_logits, self._real(batch, step), strict=True)
-            if counts.any()
-        ]
-        d_loss = torch.stack([discriminator_loss(self.stage.adversarial, *pair) for pair in pairs]).mean()
+        weights, judging = self._weights_of_real(accelerator, batch, step)
+        judged = list(zip(real_logits, fake_logits, weights, strict=True))
+        d_losses = torch.stack([discriminator_loss(self.stage.adversarial, *logits) for logits in judged])
+        d_loss = (d_losses * judging).sum()
         (d_loss / accumulate).backward()
         total = total + weight * adversarial.detach()
         logs = {
@@ -99,18 +98,19 @@ class Adversary:
             "gan/restorer": adversarial,
             "gan/discriminator": d_loss,
             "gan/weight": weight,
-            "gan/real": torch.stack([real.float().mean() for real, _ in pairs]).mean(),
-            "gan/fake": torch.stack([fake.float().mean() for _, fake in pairs]).mean(),
+            "gan/real": (torch.stack([weighted_mean(real.float(), w) for real, _, w in judged]) * judging).sum(),
+            "gan/fake": (torch.stack([fake.float().mean() for _, fake, _ in judged]) * judging).sum(),
         }
         return total + d_loss.detach(), logs
 
-    def step(self, accelerator: Accelerator, step: int) -> None:
-        """The discriminator's step of the optimizer."""
-        if any(p.grad is not None for p in self.trained):
-            average_gradients(accelerator, self.trained)
-            if self.stage.clip_norm:
-                nn.utils.clip_grad_norm_(self.trained, self.stage.clip_norm)
-            self.optimizer.step()
+    def step(self, accelerator: Accelerator) -> Tensor | None:
+        """The discriminator's step of the optimizer; the norm of its gradients, None where it has learnt nothing."""
+        if all(p.grad is None for p in self.trained):
+            return None
+        average_gradients(accelerator, self.trained)
+        norm = nn.utils.clip_grad_norm_(self.trained, self.stage.clip_norm or math.inf)
+        self.optimizer.step()
+        return norm
 
     def _look(self, x: Tensor, batch: dict[str, Any], step: int) -> list[Tensor]:
         """What the heads see of faces (b, 3, s, s)."""
@@ -119,11 +119,20 @@ class Adversary:
     def _judge(self, seen: list[Tensor], step: int) -> list[Tensor]:
         return self.net(seen, step) if isinstance(self.net, ProjectedDiscriminator) else [self.net(*seen)]
 
-    def _real(self, batch: dict[str, Any], step: int) -> list[Tensor]:
-        """The faces (b,) that each head may take as real."""
+    def _weights_of_real(self, accelerator: Accelerator, batch: dict[str, Any], step: int) -> tuple[Tensor, Tensor]:
+        """How much each real face counts for each head (heads, b), and each head in the loss (heads,), sum 1.
+
+        A head may not take all faces as real. Each weighs as if all processes' faces were one batch; a head for which
+        none of them has a real face is not trained.
+        """
+        device, hq = batch["hq"].device, batch["hq"]
         if isinstance(self.net, ProjectedDiscriminator):
-            return self.net.counts_as_real(batch["native"], batch["hq"].shape[-1], step)
-        return [torch.ones_like(batch["slot"], dtype=torch.bool)]
+            counted = torch.stack(self.net.counts_as_real(batch["native"], hq.shape[-1], step)).float().to(device)
+        else:
+            counted = torch.ones(1, len(hq), device=device)
+        each = mean_of_processes(accelerator, counted.sum(1))
+        judging = (each > 0).float()
+        return counted * len(hq) / each.clamp_min(1e-6)[:, None], judging / judging.sum().clamp_min(1)
 
     def _train(self, on: bool) -> None:
         for parameter in self.trained:

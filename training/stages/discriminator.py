@@ -62,15 +62,21 @@ class _MeanOfProcesses(torch.autograd.Function):
         return _MeanOfProcesses.forward(ctx, grad)
 
 
-def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator minimises, from its logits of real and restored faces.
+def discriminator_loss(kind: str, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What the discriminator minimises, from its logits (b, 1, n, n) of real and restored faces.
 
-    "hinge" (Lim & Ye, arXiv 1705.02894), or "log": minus Eq. 2 of the paper, log D(real) + log(1 - D(fake)).
+    "hinge" (Lim & Ye, arXiv 1705.02894), or "log": minus Eq. 2 of the paper, log D(real) + log(1 - D(fake)). `weights`
+    (b,) say how much each real face counts; without them, 1.
     """
     real, fake = real.float(), fake.float()
     if kind == "hinge":
-        return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+        return (weighted_mean(F.relu(1 - real), weights) + F.relu(1 + fake).mean()) / 2
+    return weighted_mean(F.softplus(-real), weights) + F.softplus(fake).mean()
+
+
+def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of (b, ...) with each face times its weight (b,)."""
+    return x.mean() if weights is None else (x.flatten(1).mean(1) * weights).mean()
 
 
 def adversarial_loss(kind: str, fake: Tensor) -> Tensor:

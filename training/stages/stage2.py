@@ -65,11 +65,6 @@ class Teacher:
     def __init__(self, autoencoder: VQAutoEncoder):
         self.net = autoencoder.eval().requires_grad_(False)
 
-    @property
-    def autoencoder(self) -> VQAutoEncoder | None:
-        """Stage I's network, if these codes are its."""
-        return self.net
-
     @torch.no_grad()
     def codes(self, hq: Tensor) -> Tensor:  # (b, 3, s, s) -> (b, n)
         z, _ = self.net.encoder(hq)

@@ -40,8 +40,11 @@ class StageThree:
     @property
     def balanced_at(self) -> Tensor:
         """The weight at which image and adversarial losses are balanced: the last one that is trained."""
-        last = self.net.fuse_convs_dict[str(max(self.net.config.cft_sizes))].get_submodule("shift.2")
+        last = self.net.generator.blocks[-1]
         assert isinstance(last, nn.Conv2d)
+        if not last.weight.requires_grad:
+            last = self.net.fuse_convs_dict[str(max(self.net.config.cft_sizes))].get_submodule("shift.2")
+            assert isinstance(last, nn.Conv2d)
         return last.weight
 
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
+from ..precision import exact_distances
 from ..presets import TrainConfig
 from .image_loss import ImageLoss
 from .outcome import Outcome
@@ -38,12 +39,6 @@ class DecoderStage(TuningStage):
         self.net.requires_grad_(False)
         self.net.generator.requires_grad_(True)
 
-    @property
-    def balanced_at(self) -> Tensor:
-        last = self.net.generator.blocks[-1]
-        assert isinstance(last, nn.Conv2d)
-        return last.weight
-
     def losses(self, batch: dict[str, Any], step: int) -> Outcome:
         """The image losses of stage I."""
         with torch.no_grad():
@@ -59,10 +54,7 @@ class PredictedCodes(Teacher):
     def __init__(self, base: CodeFormer):
         self.net: Any = base.eval().requires_grad_(False)
 
-    @property
-    def autoencoder(self) -> None:
-        return None
-
     @torch.no_grad()
     def codes(self, hq: Tensor) -> Tensor:  # (b, 3, s, s) -> (b, n)
-        return self.net.predict_codes(hq).codes
+        with exact_distances(hq.device):
+            return self.net.predict_codes(hq.float()).codes
