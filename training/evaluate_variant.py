@@ -1,7 +1,7 @@
 """How well variants do: `python -m training.evaluate_variant fill --data VAL`, or colour, prints a table.
 
-fill: white strokes over a quarter of each aligned face; PSNR (dB) of their pixels, PD and PD-E (see training.evaluate)
-of the whole face, by OpenCV's fill, by a model for restoration on that, and by the model for filling.
+fill: white strokes over up to a quarter of each aligned face; PSNR (dB) of their pixels, PD and PD-E (see
+training.evaluate) of the whole face, by OpenCV's fill, by a model for restoration on that, and by that for filling.
 colour: the mean distance of a and b in CIE Lab of faces that were made grey, by tercile of their lightness.
 """
 
@@ -20,6 +20,7 @@ from codeformer_core.weights.checkpoint import load_codeformer
 from .evaluation.jobs import by_tercile, compare_colouring, compare_filling
 from .evaluation.library_metrics import library_metrics
 from .evaluation.metrics import bundled_metrics
+from .evaluation.report import markdown
 from .faces.data import find_faces, read_face
 from .faces.lightness import face_lightness
 
@@ -37,7 +38,7 @@ def fill_table(model: str, paths: Sequence[Path], size: int) -> str:
     values = compare_filling(fillers, paths, size, distances)
     head = ["filled by", "PSNR of the holes", *distances]
     rows = [[row, f"{v['PSNR'].mean():.2f}", *(f"{v[d].mean():.3f}" for d in distances)] for row, v in values.items()]
-    return _markdown([head, *rows])
+    return markdown([head, *rows])
 
 
 def colour_table(model: str, paths: Sequence[Path], size: int) -> str:
@@ -51,12 +52,7 @@ def colour_table(model: str, paths: Sequence[Path], size: int) -> str:
     for row, columns in values.items():
         thirds = by_tercile(columns["chroma"], lightness)
         lines.append([row, *(f"{v:.2f}" for v in (columns["chroma"].mean(), *thirds, columns["crop"].mean()))])
-    return _markdown(lines)
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

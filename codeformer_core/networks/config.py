@@ -147,21 +147,19 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
 
     `known` is a saved config for what shapes cannot tell: `n_heads` (64 channels a head without it) and those of `vq`.
     """
-    known = known or {}
-    if lookup := _other_lookup(state):
-        cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
-        sizes = {name: known[name] for name in ("dim", "n_heads", "n_layers", "mlp_dim") if name in known}
-        return CodeFormerConfig(
-            vq=vq_config(state, known.get("vq")), cft_sizes=tuple(sorted(cft)), lookup=lookup, **sizes
-        )
-    if "ft_layers.0.linear1.weight" not in state:
+    known, lookup = known or {}, _other_lookup(state)
+    if lookup is None and "ft_layers.0.linear1.weight" not in state:
         raise CheckpointError("the transformer's parameters (ft_layers.0...) are missing; is the checkpoint whole?")
-    if state["position_emb"].ndim != 2:
+    if lookup is None and state["position_emb"].ndim != 2:
         shape = tuple(state["position_emb"].shape)
         raise CheckpointError(f"position_emb is {shape}, expected (codes, channels); is the checkpoint whole?")
-    dim = state["position_emb"].shape[1]
     try:
         cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
+        if lookup is not None:
+            sizes = {name: known[name] for name in ("dim", "n_heads", "n_layers", "mlp_dim") if name in known}
+            vq = vq_config(state, known.get("vq"))
+            return CodeFormerConfig(vq=vq, cft_sizes=tuple(sorted(cft)), lookup=lookup, **sizes)
+        dim = state["position_emb"].shape[1]
         layers = {int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")}
         if layers != set(range(len(layers))):
             raise ValueError(f"layers {min(layers)} to {max(layers)}, but {len(layers)} of them")

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,12 +137,16 @@ def _whole_variant(
     known = known_config(metadata)
     if not known:
         raise CheckpointError(f"is a variant of {metadata[BASE_KEY]!r} without {CONFIG_KEY}; fetch it again")
+    shared, facts = read_state_dict(base)
     try:
-        with torch.device("meta"):
-            wanted = set(CodeFormer(CodeFormerConfig(**known)).state_dict())
+        config, of_base = CodeFormerConfig(**known), codeformer_config(shared, known_config(facts))
     except UNTOLD as error:
         raise CheckpointError(f"{CONFIG_KEY} in its metadata makes no network ({error}); fetch it again") from error
-    whole = completed(state, read_state_dict(base)[0], wanted, metadata)
+    if replace(config, cft_sizes=()) != replace(of_base, cft_sizes=()):
+        raise CheckpointError(f"{CONFIG_KEY} in its metadata is not that of {metadata[BASE_KEY]!r}; fetch it again")
+    with torch.device("meta"):
+        wanted = set(CodeFormer(config).state_dict())
+    whole = completed(state, shared, wanted, metadata)
     return whole, {key: value for key, value in metadata.items() if key not in (BASE_KEY, HASH_KEY)}
 
 

@@ -28,7 +28,7 @@ Values = dict[str, dict[str, np.ndarray]]  # by row and column, one value a face
 def compare_filling(
     fillers: dict[str, FaceFiller], paths: Sequence[Path], size: int, distances: dict[str, FaceMetric], seed: int = 0
 ) -> Values:
-    """Aligned faces with white strokes over a quarter, filled by OpenCV (Telea 2004) and by each filler.
+    """Aligned faces with white strokes over up to a quarter, filled by OpenCV (Telea 2004) and by each filler.
 
     PSNR (dB) is of the strokes' pixels alone, `distances` are of the whole face. A margin of the crop has no strokes.
     """

@@ -45,6 +45,8 @@ def test_what_it_is_stands_in_the_state_dict(net: CodeFormer, tmp_path):
     assert isinstance(config, CodeFormerConfig)
     assert (config.lookup, config.seen_sizes) == (net.config.lookup, net.config.seen_sizes)
     state = net.state_dict() | {"lookup.more": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match="sizes do not fit"):
+        CodeFormer.from_state_dict(net.state_dict() | {"fuse_convs_dict.x.scale.0.bias": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"unexpected lookup\.more"):
         CodeFormer.from_state_dict(state, {"vq": {"image_size": 64}})
 
