@@ -1,6 +1,6 @@
 """How well variants do: `python -m training.evaluate_variant fill --data VAL`, or colour, prints a table.
 
-fill: white strokes over up to a quarter of each aligned face; PSNR (dB) of their pixels, PD and PD-E (see
+fill: white strokes over a quarter, in the mean, of each aligned face; PSNR (dB) of their pixels, PD and PD-E (see
 training.evaluate) of the whole face, by OpenCV's fill, by a model for restoration on that, and by that for filling.
 colour: the mean distance of a and b in CIE Lab of faces that were made grey, by tercile of their lightness.
 """
