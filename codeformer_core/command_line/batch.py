@@ -209,7 +209,10 @@ def _write(
         written.extend(_write_crops(_crops(job), i, face) if config.save_crops else ())
 
     pasted, faces = None, opened.faces
-    if opened.crowd:
+    more: dict[str, Any] = {}
+    if config.task is not None:  # also where nothing changes: the report has what it says
+        pasted, more = config.task.result(picture.rgb, faces, background, opened.mask, restorer)
+    elif opened.crowd:
         pasted, faces = restore_crowd(
             restorer,
             picture.rgb,
@@ -224,14 +227,11 @@ def _write(
         look(i, face)
     restored = sum(face.restored is not None for face in faces)
     unchanged = restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix
-    more: dict[str, Any] = {}
     if unchanged and not config.strip_metadata:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
     else:
-        if pasted is None and config.task is not None:
-            pasted, more = config.task.result(picture.rgb, faces, background, opened.mask, restorer)
-        elif pasted is None:
+        if pasted is None:
             pasted = restorer.paste(picture.rgb, faces, background, opened.mask)
         write_picture(target, pasted, picture)
     if config.save_crops:  # of an earlier run that may have found more faces

@@ -67,6 +67,15 @@ def test_a_hole_is_filled_reported_and_not_filled_again(tmp_path, photo, mask, m
     assert "1 of 1 done before" not in caplog.text
 
 
+def test_a_mask_on_no_face_is_reported_though_nothing_changes(tmp_path, photo, model):
+    source, mask, out = tmp_path / "a.png", tmp_path / "mask.png", tmp_path / "out"
+    Image.fromarray(photo).save(source)
+    Image.fromarray(cv2.line(np.zeros(photo.shape[:2], np.uint8), (400, 400), (460, 420), 255, 9)).save(mask)
+    assert said("fill", source, "-o", out, "--fill-mask", mask, "--model", model("filling")) == 0
+    assert json.loads((out / "a.png.json").read_text())["mask_on_no_face"] == 1
+    assert (out / "a.png").read_bytes() == source.read_bytes()
+
+
 @pytest.mark.parametrize("command", ["fill", "colour"])
 @pytest.mark.parametrize("option", ["--ray", "--upscale=2", "--aligned", "--w-mask=m.png"])
 def test_what_only_restore_does_is_refused(command, option, capfd):
