@@ -15,7 +15,7 @@ from typing import Any
 from .arguments import EXIT_ERROR, command_line
 from .memory import is_out_of_memory
 from .saying import complain, counted, end, say
-from .starting import existing, folder, load_restorer, probe
+from .starting import chosen, existing, folder, load_restorer, probe
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +97,8 @@ def _restore(args: argparse.Namespace) -> int:
         "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
         "mask_parts": sorted(config.mask_parts),
         "model": file_stamp(path),
-        **{name: value for name, value in vars(args).items() if name in SETTINGS},
+        **chosen(args, SETTINGS),
     }
-    for name in ("detector", "parser"):
-        if (file := Path(getattr(args, name) or "")).is_file():
-            settings[name] = file_stamp(file)
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=folder(args.output),
