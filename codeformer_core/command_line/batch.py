@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +67,8 @@ def restore_files(
     the disk takes no more.
     The next pictures are read and searched, and the last ones written, in threads of their own while the network works.
     """
-    with Behind[Outcome]() as writing:
-        for chunk in _chunks(jobs, restorer, config, inputs):
+    with Behind[Outcome]() as writing, closing(_chunks(jobs, restorer, config, inputs)) as chunks:
+        for chunk in chunks:
             faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
             restored = iter(restorer.restore(faces, progress=progress))
             for opened in chunk:
@@ -83,7 +84,7 @@ def restore_files(
 
 def _chunks(
     jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, inputs: frozenset[Path]
-) -> Iterator[list["_Opened | Outcome"]]:
+) -> Generator[list["_Opened | Outcome"], None, None]:
     """The pictures with their faces, as many together as fill a network batch; what cannot be read is an outcome."""
     originals = inputs | {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
@@ -99,18 +100,19 @@ def _chunks(
     def find(opened: _Opened) -> _Opened:
         return _with_faces(opened, restorer, config)
 
-    for job, found in ahead(jobs, open_, find):
-        try:
-            opened = found.result()
-        except PictureError as error:
-            chunk.append(Outcome(job=job, message=str(error), failed=True))
-            continue
-        chunk.append(opened)
-        faces += len(opened.faces) + len(opened.crowd)
-        pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
-        if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
-            yield chunk
-            chunk, faces, pixels = [], 0, 0
+    with closing(ahead(jobs, open_, find)) as results:
+        for job, found in results:
+            try:
+                opened = found.result()
+            except PictureError as error:
+                chunk.append(Outcome(job=job, message=str(error), failed=True))
+                continue
+            chunk.append(opened)
+            faces += len(opened.faces) + len(opened.crowd)
+            pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
+            if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
+                yield chunk
+                chunk, faces, pixels = [], 0, 0
     yield chunk
 
 

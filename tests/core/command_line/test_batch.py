@@ -300,6 +300,25 @@ def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny
     del outcomes
 
 
+def test_nothing_more_is_read_after_an_error(tmp_path, run, monkeypatch):
+    held, chunks = [], batch._chunks
+
+    def hold(*args):
+        held.append(chunks(*args))
+        return held[0]
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "_chunks", hold)
+    monkeypatch.setattr(FaceRestorer, "restore", stop)
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in")
+    assert held[0].gi_frame is None  # closed, and its threads with it
+
+
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):
     save(tmp_path / "in" / "a.gif")
     save(tmp_path / "in" / "a.png", pixels(1))
