@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from .reports import face_report, own_crops, own_results, read_report, write_rep
 
 ELSEWHERE = "choose another folder with --output"
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
+_one_large_result = threading.Lock()  # of more than CHUNK_PIXELS, at a time, in memory until it is written
 
 
 class _Opened(NamedTuple):
@@ -186,8 +188,11 @@ def _written(
     """The outcome of a picture: what it is already, or that of writing it."""
     if isinstance(opened, Outcome):
         return opened
+    height, width = opened.picture.rgb.shape[:2]
+    large = height * width * restorer.config.upscale**2 > CHUNK_PIXELS
     try:
-        return _write(opened, restorer, config, progress)
+        with _one_large_result if large else nullcontext():
+            return _write(opened, restorer, config, progress)
     except PictureError as error:
         return Outcome(job=opened.job, message=str(error), failed=True)
 

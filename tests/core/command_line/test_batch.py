@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -317,6 +319,25 @@ def test_nothing_more_is_read_after_an_error(tmp_path, run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "in")
     assert held[0].gi_frame is None  # closed, and its threads with it
+
+
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_large_results_are_written_one_at_a_time(tmp_path, run, monkeypatch, upscale):
+    meeting, write, met = threading.Barrier(2), batch._write, []
+
+    def slowly(*args):
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.3 if upscale > 1 else 10)
+            met.append(args)
+        return write(*args)
+
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", SIZE**2)
+    monkeypatch.setattr(batch, "_write", slowly)
+    for i in range(2):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    outcomes = run(tmp_path / "in", upscale=upscale)
+    assert [o.restored for o in outcomes.values()] == [1, 1]
+    assert len(met) == (2 if upscale == 1 else 0)
 
 
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):
