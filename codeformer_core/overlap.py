@@ -1,7 +1,7 @@
 """Work in threads of its own, before and behind what the caller does: in order, and a bounded number at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
@@ -13,28 +13,32 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(items: Iterable[T], *stages: Callable[[Any], Any]) -> Iterator[tuple[T, Future[Any]]]:
+def ahead(items: Iterable[T], *stages: Callable[[Any], Any]) -> Generator[tuple[T, Future[Any]], None, None]:
     """Each item with the last stage's result, in order, while the next ones are on their way through the stages.
 
-    A stage takes what the one before gave, in a thread of its own. What one raises comes with the result.
+    A stage takes what the one before gave, in a thread of its own. What one raises comes with the result. On closing,
+    what has not begun is dropped, whatever its stage.
     """
-    waiting: deque[tuple[T, Future[Any]]] = deque()
+    waiting: deque[tuple[T, list[Future[Any]]]] = deque()  # with the result of each stage
     left = iter(items)
     with ExitStack() as threads:
         first, *others = [(threads.enter_context(ThreadPoolExecutor(1)), stage) for stage in stages]
         try:
             while True:
                 for item in islice(left, AT_ONCE - len(waiting)):
-                    result = first[0].submit(first[1], item)
+                    results = [first[0].submit(first[1], item)]
                     for thread, stage in others:
-                        result = thread.submit(_after, result, stage)
-                    waiting.append((item, result))
+                        results.append(thread.submit(_after, results[-1], stage))
+                    waiting.append((item, results))
                 if not waiting:
                     return
-                yield waiting.popleft()
+                item, results = waiting[0]
+                yield item, results[-1]
+                waiting.popleft()
         finally:
-            for _, result in waiting:
-                result.cancel()
+            for _, results in waiting:
+                for result in results:
+                    result.cancel()
 
 
 def _after(before: Future[Any], stage: Callable[[Any], Any]) -> Any:
@@ -56,11 +60,18 @@ class Behind(Generic[R]):
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    def finish(self, work: Callable[..., R], *args: Any) -> Iterator[R]:
-        """Have something done; the results that are there, with waiting for the oldest where too many are not."""
+    def finish(self, work: Callable[..., R], *args: Any) -> list[R]:
+        """Have something done; the results that are there, with waiting for the oldest where too many are not.
+
+        What one raises, behind results that are there, is raised the next time, so that these are not lost.
+        """
         self._waiting.append(self._threads.submit(work, *args))
+        results: list[R] = []
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > AT_ONCE):
-            yield self._waiting.popleft().result()
+            if results and self._waiting[0].exception() is not None:
+                break
+            results.append(self._waiting.popleft().result())
+        return results
 
     def rest(self) -> Iterator[R]:
         """All other results, as they come."""

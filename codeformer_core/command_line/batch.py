@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +29,7 @@ from .reports import face_report, own_crops, own_results, read_report, write_rep
 
 ELSEWHERE = "choose another folder with --output"
 CHUNK_PIXELS = 16_000_000  # of pictures that are held in memory together, so that their faces share a network batch
+_one_large_result = threading.Lock()  # of more than CHUNK_PIXELS, at a time, in memory until it is written
 
 
 class _Opened(NamedTuple):
@@ -66,8 +69,8 @@ def restore_files(
     the disk takes no more.
     The next pictures are read and searched, and the last ones written, in threads of their own while the network works.
     """
-    with Behind[Outcome]() as writing:
-        for chunk in _chunks(jobs, restorer, config, inputs):
+    with Behind[Outcome]() as writing, closing(_chunks(jobs, restorer, config, inputs)) as chunks:
+        for chunk in chunks:
             faces = [face for opened in chunk if isinstance(opened, _Opened) for face in opened.faces]
             restored = iter(restorer.restore(faces, progress=progress))
             for opened in chunk:
@@ -83,7 +86,7 @@ def restore_files(
 
 def _chunks(
     jobs: Sequence[Job], restorer: FaceRestorer, config: BatchConfig, inputs: frozenset[Path]
-) -> Iterator[list["_Opened | Outcome"]]:
+) -> Generator[list["_Opened | Outcome"], None, None]:
     """The pictures with their faces, as many together as fill a network batch; what cannot be read is an outcome."""
     originals = inputs | {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}  # result to source, to detect name collisions
@@ -99,18 +102,19 @@ def _chunks(
     def find(opened: _Opened) -> _Opened:
         return _with_faces(opened, restorer, config)
 
-    for job, found in ahead(jobs, open_, find):
-        try:
-            opened = found.result()
-        except PictureError as error:
-            chunk.append(Outcome(job=job, message=str(error), failed=True))
-            continue
-        chunk.append(opened)
-        faces += len(opened.faces) + len(opened.crowd)
-        pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
-        if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
-            yield chunk
-            chunk, faces, pixels = [], 0, 0
+    with closing(ahead(jobs, open_, find)) as results:
+        for job, found in results:
+            try:
+                opened = found.result()
+            except PictureError as error:
+                chunk.append(Outcome(job=job, message=str(error), failed=True))
+                continue
+            chunk.append(opened)
+            faces += len(opened.faces) + len(opened.crowd)
+            pixels += opened.picture.rgb.shape[0] * opened.picture.rgb.shape[1]
+            if faces >= restorer.config.batch_size or pixels >= CHUNK_PIXELS:
+                yield chunk
+                chunk, faces, pixels = [], 0, 0
     yield chunk
 
 
@@ -184,8 +188,11 @@ def _written(
     """The outcome of a picture: what it is already, or that of writing it."""
     if isinstance(opened, Outcome):
         return opened
+    height, width = opened.picture.rgb.shape[:2]
+    large = height * width * restorer.config.upscale**2 > CHUNK_PIXELS
     try:
-        return _write(opened, restorer, config, progress)
+        with _one_large_result if large else nullcontext():
+            return _write(opened, restorer, config, progress)
     except PictureError as error:
         return Outcome(job=opened.job, message=str(error), failed=True)
 
@@ -209,7 +216,10 @@ def _write(
         written.extend(_write_crops(_crops(job), i, face) if config.save_crops else ())
 
     pasted, faces = None, opened.faces
-    if opened.crowd:
+    more: dict[str, Any] = {}
+    if config.task is not None:  # also where nothing changes: the report has what it says
+        pasted, more = config.task.result(picture.rgb, faces, background, opened.mask, restorer)
+    elif opened.crowd:
         pasted, faces = restore_crowd(
             restorer,
             picture.rgb,
@@ -224,14 +234,11 @@ def _write(
         look(i, face)
     restored = sum(face.restored is not None for face in faces)
     unchanged = restored == 0 and upscale == 1 and background is None and target.suffix == job.source.suffix
-    more: dict[str, Any] = {}
     if unchanged and not config.strip_metadata:
         with whole_file(target) as unfinished:
             shutil.copyfile(job.source, unfinished)
     else:
-        if pasted is None and config.task is not None:
-            pasted, more = config.task.result(picture.rgb, faces, background, opened.mask, restorer)
-        elif pasted is None:
+        if pasted is None:
             pasted = restorer.paste(picture.rgb, faces, background, opened.mask)
         write_picture(target, pasted, picture)
     if config.save_crops:  # of an earlier run that may have found more faces

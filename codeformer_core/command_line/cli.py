@@ -15,7 +15,7 @@ from typing import Any
 from .arguments import EXIT_ERROR, command_line
 from .memory import is_out_of_memory
 from .saying import complain, counted, end, say
-from .starting import existing, folder, load_restorer, probe
+from .starting import chosen, existing, folder, load_restorer, probe
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,11 @@ SETTINGS = (
     *("detector", "min_score", "detect_size", "parser", "aligned", "dtype", "format", "save_crops"),
     "strip_metadata",
 )
+ABLATIONS = {  # how codes are found where there is no transformer
+    "linear": "codes told by a linear layer",
+    "nearest": "codes nearest to the encoder's features",
+    "none": "no lookup: the encoder's features are decoded",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,11 +102,8 @@ def _restore(args: argparse.Namespace) -> int:
         "calibration": json.loads(json.dumps(asdict(usage.calibration))) if is_automatic(plan) else None,
         "mask_parts": sorted(config.mask_parts),
         "model": file_stamp(path),
-        **{name: value for name, value in vars(args).items() if name in SETTINGS},
+        **chosen(args, SETTINGS),
     }
-    for name in ("detector", "parser"):
-        if (file := Path(getattr(args, name) or "")).is_file():
-            settings[name] = file_stamp(file)
     del settings["batch_size"]  # the result does not depend on it
     batch = BatchConfig(
         out=folder(args.output),
@@ -257,9 +259,10 @@ def describe(info: Any) -> str:
         attention = f"attention at {', '.join(map(str, vq.attn_sizes)) or 'none'}"
         lines.append(f"  width {vq.width} x {vq.ch_mult}, {vq.n_res_blocks} residual blocks, {attention}")
     if isinstance(info.config, CodeFormerConfig):
-        lines.append(
-            f"  transformer of {info.config.n_layers} layers, {info.config.dim} wide, {info.config.n_heads} heads"
+        transformer = (
+            f"transformer of {info.config.n_layers} layers, {info.config.dim} wide, {info.config.n_heads} heads"
         )
+        lines.append(f"  {ABLATIONS.get(info.config.lookup, transformer)}")
         cft = ", ".join(map(str, info.config.cft_sizes))
         lines.append(f"  CFT at {cft}" if cft else "  no CFT: w has no effect")
     lines += [f"  {key}: {value}" for key, value in sorted(info.metadata.items()) if key != "codeformer_config"]

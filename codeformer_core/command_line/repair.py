@@ -21,7 +21,7 @@ from ..restorer import FaceRestorer
 from .batch import is_done, restore_files
 from .jobs import BatchConfig, Task, find_jobs
 from .saying import counted, end
-from .starting import existing, folder, load_restorer, probe
+from .starting import chosen, existing, folder, load_restorer, probe
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SETTINGS = ("detector", "min_score", "detect_size", "dtype", "format", "strip_me
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filling:
+class FillTask:
     """Holes are filled, those that a mask says or that are white already."""
 
     config: FillConfig
@@ -60,7 +60,7 @@ class Filling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colouring:
+class ColourTask:
     """Faces get colours, in the picture or in a coloured background."""
 
     config: ColourConfig
@@ -90,14 +90,16 @@ def fill(args: argparse.Namespace) -> int:
         raise ValueError("fill wants --fill-mask, white where a picture is to be filled, or --white strokes in it")
     model, path, usage = _model(args, "filling")
     config = FillConfig(threshold=args.threshold, grow=args.grow, white=args.white, strokes=usage.strokes)
-    return _run(args, model, path, filling_settings(usage), Filling(config=config), asdict(config))
+    own = {"command": "fill", **asdict(config)}
+    return _run(args, model, path, filling_settings(usage), FillTask(config=config), own)
 
 
 def colour(args: argparse.Namespace) -> int:
     """Run `codeformer colour`; the exit code."""
     model, path, usage = _model(args, "colouring")
     config = ColourConfig(strength=args.strength, luminance=args.luminance)
-    return _run(args, model, path, colouring_settings(usage), Colouring(config=config), asdict(config))
+    own = {"command": "colour", **asdict(config)}  # by whichever of its names
+    return _run(args, model, path, colouring_settings(usage), ColourTask(config=config), own)
 
 
 def _model(args: argparse.Namespace, job: Job) -> tuple[str, Any, Usage]:
@@ -114,11 +116,11 @@ def _run(
     selection = FaceSelection(max_faces=args.max_faces, only=args.faces)
     config = RestoreConfig(selection=selection, batch_size=1 if args.batch_size is None else args.batch_size, **usual)
     settings = {
-        "command": args.command,
-        "model": file_stamp(path),
+        **usual,
         **own,
+        "model": file_stamp(path),
         "selection": asdict(selection),
-        **{name: value for name, value in vars(args).items() if name in SETTINGS},
+        **chosen(args, SETTINGS),
     }
     batch = BatchConfig(
         out=folder(args.output),

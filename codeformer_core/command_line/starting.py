@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ def load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     if args.batch_size is None and device != "cpu":
         config = replace(config, batch_size=ON_CARDS)
     return FaceRestorer(net, detector, config, parser=parser)
+
+
+def chosen(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """The values of options on which a result depends; of a detector or parser that is a file, its stamp."""
+    from ..film.fingerprint import file_stamp
+
+    values = {name: value for name, value in vars(args).items() if name in names}
+    files = {name: Path(values[name] or "") for name in ("detector", "parser") if name in values}
+    return values | {name: file_stamp(file) for name, file in files.items() if file.is_file()}
 
 
 def existing(path: Path | None) -> Path | None:

@@ -1,5 +1,6 @@
 """YuNet through OpenCV, with an ONNX file of the user's (Wu et al., Machine Intelligence Research 2023)."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from .tiles import with_small_faces
 class YuNetDetector:
     """Finds faces with OpenCV's FaceDetectorYN, one picture at a time on the CPU; made for faces of 10 to 300 pixels.
 
+    Threads may share one: they wait for each other, since FaceDetectorYN keeps sizes and thresholds between calls.
     Raises FileNotFoundError, or ValueError if the file is not a YuNet that this OpenCV can run.
     """
 
     def __init__(self, path: str | Path, *, config: DetectorConfig | None = None):
         self.config = config or DetectorConfig()
+        self._one_at_a_time = threading.Lock()
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; give OpenCV Zoo's face_detection_yunet_*.onnx")
         try:
@@ -36,8 +39,9 @@ class YuNetDetector:
         """The faces of each picture, surest first; see `detection.Detector`. `batch_size` means nothing here."""
         config = config or self.config
         pictures = as_pictures(images)
-        found = self._detect(pictures, config)
-        return with_turned(pictures, found, self._detect, config) if config.any_angle else found
+        with self._one_at_a_time:
+            found = self._detect(pictures, config)
+            return with_turned(pictures, found, self._detect, config) if config.any_angle else found
 
     def _detect(self, pictures: list[np.ndarray], config: DetectorConfig) -> list[list[Face]]:
         self.net.setNMSThreshold(config.nms_threshold)

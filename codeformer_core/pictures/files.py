@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import threading
 import warnings
 import zlib
 from dataclasses import replace
@@ -24,6 +25,9 @@ from .picture import Picture, has_transparency, picture_of, samples_of
 logger = logging.getLogger(__name__)
 
 ORIENTATION = ExifTags.Base.Orientation
+# One picture is read at a time, since `warnings.catch_warnings` is of the whole process. What that does not cover: of a
+# thread that reads no picture, warnings get the name of the picture at hand, and its own `catch_warnings` may mix in.
+_one_at_a_time = threading.Lock()
 # What decoders raise for a damaged file.
 DAMAGED = (
     *(OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError),
@@ -38,13 +42,13 @@ def read_picture(path: str | Path) -> Picture:
     warning) stay so, other than CMYK, which becomes 8 bit; premultiplied alpha is undone; palettes and colour keys
     become RGB and alpha; CMYK becomes sRGB through the file's own profile; of an animation or a TIFF of several pages
     the first is read, with a warning. PictureError for what is not a whole picture, or larger than Pillow's guard
-    against bombs allows (179 MP).
+    against bombs allows (179 MP). Threads read one after another.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
         raise PictureError(f"{path}: is no ordinary file; give a picture file")
     try:
-        with warnings.catch_warnings(record=True) as notes:
+        with _one_at_a_time, warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("default")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a 100 MP photograph is no bomb
             picture = _read(path)

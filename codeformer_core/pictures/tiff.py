@@ -134,7 +134,14 @@ def _silence() -> Iterator[None]:
 
 @contextmanager
 def libtiff_named(path: Path) -> Iterator[None]:
-    """What Pillow's libtiff prints in here is logged with the file's name: it has no other way of being told."""
+    """What Pillow's libtiff prints in here is logged with the file's name: it has no other way of being told.
+
+    In the main thread only; in others it is printed as it is. All of the process has one standard error, and what the
+    main thread said while another one reads would be taken for libtiff's. What others say meanwhile still is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     with _one_at_a_time, tempfile.TemporaryFile() as said:
         try:
             stderr = os.dup(STDERR)

@@ -110,7 +110,7 @@ def restore_batch(
                     its_faces = crowd(start + i, picture, crowds[i], large, limit)
                 else:
                     its_faces = restorer.masked([next(order) for _ in aligned[i]])
-                    list(pasting.finish(paste, start + i, picture, its_faces, large, limit))
+                    pasting.finish(paste, start + i, picture, its_faces, large, limit)
                 found.append([face.face for face in its_faces])
                 signatures.append(signature(picture))
                 left += _left(start + i, its_faces)

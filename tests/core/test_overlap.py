@@ -31,8 +31,57 @@ def test_no_more_is_taken_ahead_than_allowed_and_nothing_is_left_running():
         next(results)[1].result()
     time.sleep(0.01)
     assert len(taken) <= 5 + AT_ONCE
-    results.close()  # pyright: ignore[reportAttributeAccessIssue]
+    results.close()
     assert threading.active_count() == before
+
+
+def test_what_waits_for_an_early_stage_is_not_begun_after_the_end():
+    taken, busy, go_on = [], threading.Event(), threading.Event()
+
+    def read(n: int) -> int:
+        taken.append(n)
+        if n == 1:
+            busy.set()
+            go_on.wait(10)
+        return n
+
+    results = ahead(range(9), read, str)
+    assert next(results)[1].result() == "0"
+    busy.wait(10)
+    threading.Timer(0.05, go_on.set).start()  # when the end waits for what is being read
+    results.close()
+    assert taken == [0, 1]
+
+
+def test_work_is_begun_though_nobody_looks_at_the_results():
+    done = []
+    with Behind[None]() as thread:
+        for n in range(5):
+            thread.finish(done.append, n)
+        list(thread.rest())
+    assert sorted(done) == list(range(5))
+
+
+def test_results_before_an_error_are_not_lost():
+    failing, results = threading.Event(), []
+
+    def work(n: int) -> int:
+        if n == 0:
+            failing.wait(10)
+        if n == 1:
+            failing.set()
+            raise OSError("the disk is full")
+        return n
+
+    def work_on_all():
+        with Behind[int]() as thread:
+            for n in range(9):
+                results.extend(thread.finish(work, n))
+                time.sleep(0.05 if n == 1 else 0)  # until both are done
+
+    with pytest.raises(OSError, match="full"):
+        work_on_all()
+    assert results == [0]
 
 
 def test_what_is_behind_comes_in_order_and_is_dropped_after_an_error():

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,44 @@ def test_pictures_are_written_as_soon_as_their_faces_fill_a_batch(tmp_path, tiny
     assert detector.pictures <= 2 + AT_ONCE + AT_ONCE + 2  # the batches of those that wait to be written, and the next
     assert {"0.png", "1.png"} <= files_below(tmp_path / "out")
     del outcomes
+
+
+def test_nothing_more_is_read_after_an_error(tmp_path, run, monkeypatch):
+    held, chunks = [], batch._chunks
+
+    def hold(*args):
+        held.append(chunks(*args))
+        return held[0]
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "_chunks", hold)
+    monkeypatch.setattr(FaceRestorer, "restore", stop)
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in")
+    assert held[0].gi_frame is None  # closed, and its threads with it
+
+
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_large_results_are_written_one_at_a_time(tmp_path, run, monkeypatch, upscale):
+    meeting, write, met = threading.Barrier(2), batch._write, []
+
+    def slowly(*args):
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.3 if upscale > 1 else 10)
+            met.append(args)
+        return write(*args)
+
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", SIZE**2)
+    monkeypatch.setattr(batch, "_write", slowly)
+    for i in range(2):
+        save(tmp_path / "in" / f"{i}.png", pixels(i))
+    outcomes = run(tmp_path / "in", upscale=upscale)
+    assert [o.restored for o in outcomes.values()] == [1, 1]
+    assert len(met) == (2 if upscale == 1 else 0)
 
 
 def test_results_of_one_name_are_refused_in_this_run_and_the_next(tmp_path, run):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from skimage.data import astronaut
 
-from codeformer_core import whole_files
+from codeformer_core import CodeFormer, whole_files
 from codeformer_core.command_line import batch
 from codeformer_core.command_line.arguments import LEVELS
 from codeformer_core.command_line.cli import main
@@ -460,6 +461,23 @@ def test_info_and_convert(codeformer, model, tiny_net):
         code, out, err = codeformer(*arguments)
         assert (code, out, len(err)) == (2, "", 1), arguments
     assert not list(Path().glob("new.*"))
+
+
+@pytest.mark.parametrize(
+    ("lookup", "words"),
+    [
+        ("linear", "codes told by a linear layer"),
+        ("nearest", "codes nearest to the encoder's features"),
+        ("none", "no lookup: the encoder's features are decoded"),
+    ],
+)
+def test_info_of_an_ablation_says_how_codes_are_found(codeformer, tiny_config, lookup, words):
+    net = CodeFormer(replace(tiny_config, lookup=lookup))
+    save_checkpoint("net.safetensors", net.state_dict(), net.config)
+    code, out, err = codeformer("info", "net.safetensors")
+    assert (code, err) == (0, [])
+    assert f"  {words}\n" in out
+    assert "transformer" not in out
 
 
 def test_converting_replaces_nothing_unless_told(codeformer, model):

@@ -1,6 +1,7 @@
 """`codeformer fill` and `codeformer colour` on files, with a tiny network that says what it is for."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from codeformer_core.command_line import repair
 from codeformer_core.command_line.cli import main
+from codeformer_core.detection.load import BUNDLED
 from codeformer_core.pictures.files import read_picture
 from codeformer_core.weights.checkpoint import save_checkpoint
 
@@ -65,6 +69,47 @@ def test_a_hole_is_filled_reported_and_not_filled_again(tmp_path, photo, mask, m
     caplog.clear()
     assert said(*command, "--grow", "5") == 0
     assert "1 of 1 done before" not in caplog.text
+
+
+def test_a_mask_on_no_face_is_reported_though_nothing_changes(tmp_path, photo, model):
+    source, mask, out = tmp_path / "a.png", tmp_path / "mask.png", tmp_path / "out"
+    Image.fromarray(photo).save(source)
+    Image.fromarray(cv2.line(np.zeros(photo.shape[:2], np.uint8), (400, 400), (460, 420), 255, 9)).save(mask)
+    assert said("fill", source, "-o", out, "--fill-mask", mask, "--model", model("filling")) == 0
+    assert json.loads((out / "a.png.json").read_text())["mask_on_no_face"] == 1
+    assert (out / "a.png").read_bytes() == source.read_bytes()
+
+
+def test_another_detector_or_way_of_using_the_model_does_a_picture_again(
+    tmp_path, photo, mask, model, caplog, monkeypatch
+):
+    source, detector = tmp_path / "a.png", tmp_path / "detector.safetensors"
+    Image.fromarray(photo).save(source)
+    shutil.copy(BUNDLED, detector)
+    command = ["fill", source, "-o", tmp_path / "out", "--fill-mask", mask, "--model", model("filling")]
+    command += ["--detector", detector]
+
+    def done_before() -> bool:
+        caplog.clear()
+        assert said(*command) == 0
+        return "1 of 1 done before" in caplog.text
+
+    assert [done_before(), done_before()] == [False, True]
+    save_file(load_file(BUNDLED), detector, {"trained": "further"})
+    assert [done_before(), done_before()] == [False, True]
+    usual = repair.filling_settings
+    for change in ({"w": 0.25}, {"adain": True}, {"colour_match": "wavelet"}):
+        monkeypatch.setattr(repair, "filling_settings", lambda usage, change=change: usual(usage) | change)
+        assert [done_before(), done_before()] == [False, True]
+
+
+def test_color_after_colour_does_nothing_again(tmp_path, photo, model, caplog):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    rest = [tmp_path / "a.png", "-o", tmp_path / "out", "--model", model("colouring")]
+    assert said("colour", *rest) == 0
+    assert "done before" not in caplog.text
+    assert said("color", *rest) == 0
+    assert "1 of 1 done before" in caplog.text
 
 
 @pytest.mark.parametrize("command", ["fill", "colour"])

@@ -1,5 +1,9 @@
 """YuNet's adapter with a stand-in for OpenCV's detector: no ONNX file of it is in the repository."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import cv2
 import numpy as np
 import pytest
@@ -75,6 +79,22 @@ def test_batch_has_image_indices_and_empty_lists(detector):
     faces = detector.detect(batch, DetectorConfig(any_angle=False))
     assert [len(found) for found in faces] == [2, 0, 2]
     assert {f.image_index for f in faces[2]} == {2}
+
+
+def test_searches_of_two_threads_do_not_mix(detector, monkeypatch):
+    meeting, set_size = threading.Barrier(2), FakeFaceDetectorYN.setInputSize
+
+    def slowly(self, size):
+        set_size(self, size)
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)  # until the other thread has set its size too, if it may
+
+    monkeypatch.setattr(FakeFaceDetectorYN, "setInputSize", slowly)
+    config = DetectorConfig(short_side=None, any_angle=False)
+    pictures = [np.full((64, width, 3), 200, np.uint8) for width in (64, 128)]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda picture: detector.detect(picture, config)[0], pictures))
+    assert [faces[-1].box[0] for faces in found] == pytest.approx([16, 32])
 
 
 def test_a_file_that_is_no_yunet_is_named(tmp_path):

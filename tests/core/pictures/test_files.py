@@ -2,8 +2,11 @@ import errno
 import io
 import os
 import struct
+import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -12,7 +15,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from codeformer_core.pictures import codecs
+from codeformer_core.pictures import codecs, files
 from codeformer_core.pictures.files import Picture, PictureError, output_suffix, read_picture, write_picture
 from codeformer_core.pictures.formats import writable
 from codeformer_core.pictures.metadata import Metadata
@@ -337,6 +340,27 @@ def test_large_photographs_pass_without_a_word_and_bombs_do_not(tmp_path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB.size // 3 // 2 - 1)
     with pytest.raises(PictureError, match="too large"):
         read_picture(tmp_path / "a.png")
+
+
+def test_warnings_of_pictures_that_two_threads_read_do_not_mix(tmp_path, monkeypatch, caplog):
+    meeting, read = threading.Barrier(2), files._read
+
+    def slowly(path):
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)  # until the other thread reads too, if it may
+        warnings.warn(f"about {path.name}", stacklevel=1)
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)
+        return read(path)
+
+    monkeypatch.setattr(files, "_read", slowly)
+    paths, before = [tmp_path / "a.png", tmp_path / "b.png"], warnings.filters
+    for path in paths:
+        Image.fromarray(RGB).save(path)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(read_picture, paths))
+    assert sorted(caplog.messages) == [f"{path}: about {path.name}" for path in paths]
+    assert warnings.filters is before
 
 
 def test_damaged_exif_does_not_cost_the_picture(tmp_path, caplog):

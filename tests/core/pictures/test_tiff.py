@@ -1,12 +1,14 @@
 """TIFF of 16 bits and of floating-point numbers, as other programs write it."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from codeformer_core.pictures import tiff
 from codeformer_core.pictures.files import PictureError, read_picture, write_picture
 
 RNG = np.random.default_rng(0)
@@ -184,6 +186,24 @@ def test_what_libtiff_prints_gets_the_name_of_the_file(tmp_path, capfd, caplog):
     read_picture(tmp_path / "b.tif")
     os.write(2, b"still there")
     assert capfd.readouterr().err == "still there"
+
+
+def test_what_is_said_while_another_thread_reads_is_not_taken_for_libtiffs(tmp_path, capfd, caplog):
+    reading, said = threading.Event(), threading.Event()
+
+    def read():
+        with tiff.libtiff_named(tmp_path / "a.tif"):
+            reading.set()
+            said.wait(10)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    reading.wait(10)
+    os.write(2, b"something else")
+    said.set()
+    thread.join()
+    assert capfd.readouterr().err == "something else"
+    assert not caplog.messages
 
 
 def test_samples_that_do_not_fit_the_tags_are_damage(tmp_path):
