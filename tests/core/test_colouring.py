@@ -6,6 +6,7 @@ import pytest
 import skimage.data
 import torch
 
+from codeformer_core import colouring
 from codeformer_core.colouring import ColourConfig, FaceColourer
 from codeformer_core.pasting.chroma import to_lab
 from codeformer_core.restoration import RestoreConfig
@@ -92,6 +93,24 @@ def test_sepia_is_shown_to_the_network_as_grey(restorer, grey, face_at):
     photo = skimage.data.astronaut()
     (face,) = FaceColourer(restorer).align(photo, [face_at(*FACE)])
     assert np.ptp(face.crop, axis=-1).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_faces_apart_are_coloured_apart_as_together(restorer, grey, face_at, dtype, monkeypatch):
+    image = cv2.copyMakeBorder(grey, 0, 500, 0, 900, cv2.BORDER_REFLECT).astype(dtype)
+    image = image / np.float32(255) if dtype == np.float32 else image
+    faces = [face_at(*FACE), face_at(FACE[0] + 90, FACE[1] + 30, 150), face_at(1300, 900, 170)]  # two overlap
+    seen, to_lab = [], colouring.to_lab
+    monkeypatch.setattr(colouring, "to_lab", lambda part: seen.append(part.size // 3) or to_lab(part))
+    apart = FaceColourer(restorer)(image, faces=faces)
+    assert sum(seen) < image.size / 3 / 4
+    whole = slice(0, image.shape[0]), slice(0, image.shape[1])
+    monkeypatch.setattr(colouring, "_parts", lambda changed: [(whole, changed > 0)])
+    together = FaceColourer(restorer)(image, faces=faces)
+    np.testing.assert_array_equal(apart.changed, together.changed)
+    change = np.abs(apart.image.astype(np.float32) - together.image)
+    assert change.max() <= (1 if dtype == np.uint8 else 1e-5)  # rounded elsewhere
+    assert (change > 1e-5).mean() < 1e-4
 
 
 def test_a_picture_without_faces_is_as_it_was(restorer, grey):
