@@ -48,7 +48,8 @@ class Colouring:
 def colouring_settings(usage: Usage) -> dict[str, Any]:
     """`RestoreConfig`'s settings for colouring with a model."""
     shared = {"w": usage.w, "adain": usage.adain, "min_confidence": usage.min_confidence}
-    return {**shared, "keep_grey": False, "colour_match": "none", "large_faces": "replace"}
+    whole = {"large_faces": "replace", "side_strength": 1.0}  # profiles too: `strength` alone says how far
+    return {**shared, **whole, "keep_grey": False, "colour_match": "none"}
 
 
 class FaceColourer:

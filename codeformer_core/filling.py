@@ -51,7 +51,8 @@ def filling_settings(usage: Usage) -> dict[str, Any]:
     """`RestoreConfig`'s settings for filling with a model; one for restoration keeps little of a smooth fill."""
     w = usage.w if usage.job == "filling" else SMOOTH_W
     colours = "none" if usage.job == "filling" else usage.colour_match
-    return {"w": w, "adain": usage.adain, "colour_match": colours, "large_faces": "replace", "min_confidence": 0.0}
+    whole = {"large_faces": "replace", "side_strength": 1.0}  # also of a profile no hole is left
+    return {"w": w, "adain": usage.adain, "colour_match": colours, "min_confidence": 0.0, **whole}
 
 
 class FaceFiller:

@@ -1,5 +1,7 @@
 """Colouring faces, with networks that stand in for trained ones."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import skimage.data
 import torch
 
 from codeformer_core import colouring
-from codeformer_core.colouring import ColourConfig, FaceColourer
+from codeformer_core.colouring import ColourConfig, FaceColourer, colouring_settings
+from codeformer_core.models import USAGE
 from codeformer_core.pasting.chroma import to_lab
 from codeformer_core.restoration import RestoreConfig
 from codeformer_core.restorer import FaceRestorer
@@ -66,6 +69,18 @@ def test_strength_0_is_the_identity_and_half_is_between(restorer, grey, face_at)
     np.testing.assert_array_equal(off.image, grey)
     assert off.changed.max() == 0
     assert chroma(0.5) == pytest.approx(chroma(1.0) / 2, rel=0.2)
+
+
+def test_a_profile_is_coloured_wholly(identity_net, grey, face_at):
+    identity_net.change = colours
+    face = face_at(*FACE)
+    aside = face.landmarks.copy()
+    aside[2, 0] += 2 * face.eye_distance  # the tip of the nose
+    config = RestoreConfig(**colouring_settings(replace(USAGE["mini-colour"], min_confidence=0.0)))
+    colourer = FaceColourer(FaceRestorer(identity_net, config=config))
+    result = colourer(grey, faces=[replace(face, landmarks=aside)])
+    assert result.faces[0].face.pose.turn > 60
+    assert result.changed.max() > 0.99
 
 
 def test_luminance_can_be_that_of_the_restored_face(restorer, grey, face_at):

@@ -1,5 +1,7 @@
 """Filling holes of faces, with networks that stand in for trained ones."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import skimage.data
 import torch
 
 from codeformer_core.detection.load import load_detector
-from codeformer_core.filling import UNTOUCHED, FaceFiller, FillConfig
+from codeformer_core.filling import UNTOUCHED, FaceFiller, FillConfig, filling_settings
+from codeformer_core.models import USAGE
 from codeformer_core.restoration import RestoreConfig
 from codeformer_core.restorer import FaceRestorer
 
@@ -131,6 +134,16 @@ def test_holes_at_the_edge_of_the_picture_are_filled_to_the_edge(filler, photo, 
     result = filler(image, mask, faces=[face_at(FACE[0] - 160, FACE[1] - 60, FACE[2])])
     assert result.missed == 0
     assert (result.changed[:40, :60] > 0.99).all()
+
+
+def test_a_profile_is_filled_wholly_and_said_to_be(identity_net, photo, mask, face_at):
+    face = face_at(*FACE)
+    aside = face.landmarks.copy()
+    aside[2, 0] += 2 * face.eye_distance  # the tip of the nose
+    restorer = FaceRestorer(identity_net, config=RestoreConfig(**filling_settings(USAGE["mini-fill"])))
+    result = FaceFiller(restorer)(photo, mask, faces=[replace(face, landmarks=aside)])
+    assert result.faces[0].strength == 1  # which reports hold
+    assert result.changed.max() == 1
 
 
 def test_without_a_mask_it_says_what_is_wanted(filler, photo):
