@@ -9,7 +9,7 @@ import numpy as np
 
 from .detection.faces import Face
 from .models import Usage
-from .pasting.alignment import affine_scale, crop_region
+from .pasting.alignment import affine_scale, affine_within, crop_region
 from .pasting.chroma import coloured_mask, from_lab, is_toned, packed_lab, to_lab, unpacked_lab
 from .pasting.colour import to_grey
 from .pasting.masks import border_mask, square_mask
@@ -132,6 +132,5 @@ def _within(region: Part, patches: Sequence[Patch], size: tuple[int, int]) -> li
     for patch in patches:
         x0, y0, x1, y1 = crop_region(patch.affine, len(patch.mask), size)
         if x0 < columns.stop and columns.start < x1 and y0 < rows.stop and rows.start < y1:
-            affine = np.column_stack([patch.affine[:, :2], patch.affine @ (columns.start, rows.start, 1)])
-            met.append(replace(patch, affine=affine))
+            met.append(replace(patch, affine=affine_within(patch.affine, columns.start, rows.start)))
     return met
