@@ -109,6 +109,7 @@ class FaceFiller:
 
     def filled(self, image: np.ndarray, faces: Sequence[AlignedFace], hole: Hole) -> Filling:
         """The picture with those faces of `align` that were restored, in the holes alone."""
+        image = check_picture(image)
         patches = [self._patch(image, face, hole) for face in faces if face.restored is not None]
         size = (image.shape[0], image.shape[1])
         reached = pasted_mask(size, patches)

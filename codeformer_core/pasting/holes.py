@@ -81,6 +81,7 @@ def fill_smoothly(image: np.ndarray, hard: np.ndarray) -> np.ndarray:
 
 def without_holes(image: np.ndarray, hole: Hole) -> np.ndarray:
     """A picture in its own dtype with coarsely filled holes, in which a detector finds the faces behind them."""
+    image = check_picture(image)
     height, width = image.shape[:2]
     factor = min(COARSE / min(height, width), 1)
     size = math.ceil(width * factor), math.ceil(height * factor)

@@ -51,6 +51,12 @@ def test_the_face_gets_colours_and_keeps_its_luminance(restorer, grey, face_at, 
     np.testing.assert_array_equal(result.image[result.changed == 0], image[result.changed == 0])
 
 
+def test_floats_of_other_widths_are_taken_as_by_the_restorer(restorer, grey, face_at):
+    result = FaceColourer(restorer)(grey / 255, faces=[face_at(*FACE)])
+    assert result.image.dtype == np.float32
+    assert result.changed.any()
+
+
 def test_no_coloured_square_stands_in_the_picture(restorer, grey, face_at):
     result = FaceColourer(restorer)(grey, faces=[face_at(*FACE)])
     chroma = np.hypot(*to_lab(result.image.astype(np.float32) / 255)[..., 1:].transpose(2, 0, 1))

@@ -68,6 +68,17 @@ def test_an_empty_mask_is_the_identity(filler, photo, mask, face_at, dtype, iden
     assert filler.detect(image, filler.hole(image, mask * 0)) == []
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_floats_of_other_widths_are_taken_as_by_the_restorer(filler, photo, mask, face_at, dtype):
+    image = (photo / 255).astype(dtype)
+    result = filler(image, mask, faces=[face_at(*FACE)]).image
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, filler(image.astype(np.float32), mask, faces=[face_at(*FACE)]).image)
+    assert filler(image, mask, faces=[]).image.dtype == np.float32
+    finder = FaceFiller(FaceRestorer(None, load_detector()))
+    assert len(finder.detect(image, finder.hole(image, mask))) == 1
+
+
 def test_softness_and_scale_of_the_mask_do_not_matter_beyond_the_threshold(filler, photo, mask, face_at):
     wanted = filler(photo, mask, faces=[face_at(*FACE)]).image
     assert (wanted != photo).any()
