@@ -25,14 +25,15 @@ UNTOUCHED = "no part of the mask lies on it"
 class FillConfig:
     """What of a picture is filled, and what the network is shown."""
 
-    threshold: float = 0.5  # from which value on the mask is painted, 0 to 1
+    threshold: float = 0.5  # from which value on the mask is painted, more than 0, at most 1
     grow: int = 1  # px of the picture around what is painted, over which the filled face fades into it
     white: bool = False  # the picture itself has white strokes; they are the mask
     strokes: bool = False  # the network wants holes painted white (`Usage.strokes`), and else filled smoothly
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold is the mask's value from which on it is painted, 0 to 1, got {self.threshold}")
+            limits = f"more than 0, at most 1, got {self.threshold}"
+            raise ValueError(f"threshold is the mask's value from which on it is painted, {limits}")
         if not 0 <= self.grow <= 100:
             raise ValueError(f"grow is a number of pixels, 0 to 100, got {self.grow}")
 

@@ -42,8 +42,13 @@ class CodeFormerFillFaces(io.ComfyNode):
                 ),
                 widgets.detector(),
                 widgets.which_faces(),
-                widgets.fraction(
-                    "threshold", 0.5, "From which value on the mask is painted. Lower takes in soft edges."
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="From which value on the mask is painted. Lower takes in soft edges.",
                 ),
                 io.Int.Input(
                     "grow",

@@ -168,6 +168,11 @@ def test_settings_are_checked(settings):
         FillConfig(**settings)
 
 
+def test_a_threshold_of_0_is_refused_in_words_that_fit_it():
+    with pytest.raises(ValueError, match=r"more than 0, at most 1, got 0$"):
+        FillConfig(threshold=0)
+
+
 def test_a_face_is_found_behind_white_strokes(photo):
     mask = np.zeros(photo.shape[:2], np.uint8)
     cv2.line(mask, (170, 90), (270, 110), 255, 16)  # over both eyes
