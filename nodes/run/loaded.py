@@ -13,7 +13,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...codeformer_core.detection.detector import COARSE
-from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
+from .model_files import DEFAULTS, DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
 from .remembered import MOST_BYTES, Remembered, content_key
 from .report import Report
@@ -219,14 +219,14 @@ def load_detector(
     )
 
 
-def default_model(report: Report) -> LoadedModel:
-    """What nodes without a loader use: the official weights if they are installed, or else the bundled model.
+def default_model(report: Report, job: str = "restoration") -> LoadedModel:
+    """What nodes without a loader use: the published weights for a job if they are installed, or else the bundled ones.
 
     The bundled one also takes the place of a file that cannot be read, with a warning.
     """
     from ...codeformer_core.networks.state_dicts import CheckpointError
 
-    name, bundled = default_model_name(), next(iter(MODELS))
+    name, (_, bundled) = default_model_name(job), DEFAULTS[job]
     try:
         return load_model(name)
     except (CheckpointError, OSError) as error:

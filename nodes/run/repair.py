@@ -13,8 +13,7 @@ from ...codeformer_core.filling import FaceFiller, FillConfig, filling_settings
 from ...codeformer_core.models import check_job
 from ...codeformer_core.restoration import AlignedFace
 from .found import FoundFaces
-from .loaded import LoadedDetector, LoadedModel, default_detector, load_model
-from .model_files import job_model_name
+from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
 from .pictures import to_image, to_limits, to_pictures
 from .progress import watched
 from .report import Report, counted, named
@@ -29,7 +28,7 @@ class Repair:
     ):
         report.look_at(image)
         self.image, self.report = image, report
-        self.model = model or load_model(job_model_name(job))
+        self.model = model or default_model(report, job)
         check_job(self.model.usage, "the connected model", job)
         self.detector = detector or default_detector()
         self.results: list[np.ndarray] = []

@@ -99,7 +99,22 @@ def test_a_model_for_another_job_is_refused_in_one_line(repair, image, mask):
 
 def test_nodes_without_a_loader_take_the_published_weights_if_they_are_there(run, tmp_path):
     files = run("model_files")
-    assert files.job_model_name("filling") == "bundled: mini-fill"
+    assert files.default_model_name("filling") == "bundled: mini-fill"
     (tmp_path / "codeformer_inpainting.pth").touch()
-    assert files.job_model_name("filling") == "codeformer_inpainting.pth"
-    assert files.job_model_name("colouring") == "bundled: mini-colour"
+    assert files.default_model_name("filling") == "codeformer_inpainting.pth"
+    assert files.default_model_name("colouring") == "bundled: mini-colour"
+
+
+@pytest.mark.parametrize(
+    ("job", "file", "bundled"),
+    [
+        ("filling", "codeformer_inpainting.pth", "mini-fill"),
+        ("colouring", "codeformer_colorization.pth", "mini-colour"),
+    ],
+)
+def test_damaged_published_weights_give_way_to_the_bundled_model(run, image, tmp_path, job, file, bundled):
+    (tmp_path / file).write_bytes(b"PK\x03\x04 this is no checkpoint")
+    said = run("report").Report()
+    repair = run("repair").Repair(image, None, None, said, job)
+    assert repair.model.usage == USAGE[bundled]
+    assert said.text.startswith(f"{file} cannot be used, so the bundled model was: ")
