@@ -13,7 +13,7 @@ from ...codeformer_core.filling import FaceFiller, FillConfig, filling_settings
 from ...codeformer_core.models import check_job
 from ...codeformer_core.restoration import AlignedFace
 from .found import FoundFaces
-from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
+from .loaded import LoadedDetector, LoadedModel, begin_run
 from .pictures import to_image, to_limits, to_pictures
 from .progress import watched
 from .report import Report, counted, named
@@ -28,9 +28,8 @@ class Repair:
     ):
         report.look_at(image)
         self.image, self.report = image, report
-        self.model = model or default_model(report, job)
+        self.model, self.detector = begin_run(model, detector, report, job)
         check_job(self.model.usage, "the connected model", job)
-        self.detector = detector or default_detector()
         count, h, w, _ = image.shape
         self.results = np.empty((count, h, w, 3), np.float32)
         self.changed = np.empty((count, h, w), np.float32)
