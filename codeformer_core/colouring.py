@@ -1,14 +1,15 @@
 """Colouring: faces of grey, toned or faded pictures get colours, and keep their light and shade (paper, Sec. 4.6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 
 from .detection.faces import Face
 from .models import Usage
-from .pasting.alignment import affine_scale
+from .pasting.alignment import affine_scale, affine_within, crop_region
 from .pasting.chroma import coloured_mask, from_lab, is_toned, packed_lab, to_lab, unpacked_lab
 from .pasting.colour import to_grey
 from .pasting.masks import border_mask, square_mask
@@ -18,6 +19,7 @@ from .restoration import AlignedFace
 from .restorer import FaceRestorer
 
 Luminance = Literal["kept", "restored"]
+Part = tuple[slice, slice]  # of a picture: rows, columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,8 @@ class Colouring:
 def colouring_settings(usage: Usage) -> dict[str, Any]:
     """`RestoreConfig`'s settings for colouring with a model."""
     shared = {"w": usage.w, "adain": usage.adain, "min_confidence": usage.min_confidence}
-    return {**shared, "keep_grey": False, "colour_match": "none", "large_faces": "replace"}
+    whole = {"large_faces": "replace", "side_strength": 1.0}  # profiles too: `strength` alone says how far
+    return {**shared, **whole, "keep_grey": False, "colour_match": "none"}
 
 
 class FaceColourer:
@@ -85,14 +88,11 @@ class FaceColourer:
             raise ValueError(f"the coloured background must be of the picture's size, {wanted} pixels, got {size}")
         patches = [self._patch(face) for face in faces if face.restored is not None]
         size = (image.shape[0], image.shape[1])
-        changed = pasted_mask(size, patches, limit=np.full(size, self.config.strength, np.float32))
+        changed = np.float32(self.config.strength) * pasted_mask(size, patches)
         out = base.copy()
-        if changed.any():
-            top, bottom, left, right = (int(n) for lines in np.nonzero(changed) for n in (lines.min(), lines.max() + 1))
-            region = slice(top, bottom), slice(left, right)
-            moved = [replace(patch, affine=_moved(patch.affine, left, top)) for patch in patches]
-            coloured = from_float(from_lab(self._lab(image[region], base[region], moved)), base.dtype)
-            out[region] = np.where(changed[region][..., None] > 0, coloured, out[region])
+        for region, part in _parts(changed):  # Lab takes much memory: it is not taken of what lies between faces
+            coloured = from_lab(self._lab(image[region], base[region], _within(region, patches, size)))
+            np.copyto(out[region], from_float(coloured, base.dtype), where=part[..., None])
         return Colouring(image=out, faces=list(faces), changed=changed)
 
     def _lab(self, image: np.ndarray, base: np.ndarray, patches: list[Patch]) -> np.ndarray:
@@ -117,6 +117,20 @@ class FaceColourer:
         )
 
 
-def _moved(affine: np.ndarray, left: int, top: int) -> np.ndarray:
-    """The transform (2, 3) to the crop from a part of the picture that begins at `left` and `top`."""
-    return np.column_stack([affine[:, :2], affine @ (left, top, 1)])
+def _parts(changed: np.ndarray) -> Iterator[tuple[Part, np.ndarray]]:
+    """Each connected part of what changes: the box around it, and which of the box's pixels are its own (h, w) bool."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats((changed > 0).astype(np.uint8))
+    for number, (left, top, width, height, _) in enumerate(boxes[1:].tolist(), 1):
+        region = slice(top, top + height), slice(left, left + width)
+        yield region, labels[region] == number
+
+
+def _within(region: Part, patches: Sequence[Patch], size: tuple[int, int]) -> list[Patch]:
+    """Those patches of a picture (height, width) that meet a part of it, as they lie in this part alone."""
+    rows, columns = region
+    met = []
+    for patch in patches:
+        x0, y0, x1, y1 = crop_region(patch.affine, len(patch.mask), size)
+        if x0 < columns.stop and columns.start < x1 and y0 < rows.stop and rows.start < y1:
+            met.append(replace(patch, affine=affine_within(patch.affine, columns.start, rows.start)))
+    return met

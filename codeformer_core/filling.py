@@ -25,14 +25,15 @@ UNTOUCHED = "no part of the mask lies on it"
 class FillConfig:
     """What of a picture is filled, and what the network is shown."""
 
-    threshold: float = 0.5  # from which value on the mask is painted, 0 to 1
+    threshold: float = 0.5  # from which value on the mask is painted, more than 0, at most 1
     grow: int = 1  # px of the picture around what is painted, over which the filled face fades into it
     white: bool = False  # the picture itself has white strokes; they are the mask
     strokes: bool = False  # the network wants holes painted white (`Usage.strokes`), and else filled smoothly
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold is the mask's value from which on it is painted, 0 to 1, got {self.threshold}")
+            limits = f"more than 0, at most 1, got {self.threshold}"
+            raise ValueError(f"threshold is the mask's value from which on it is painted, {limits}")
         if not 0 <= self.grow <= 100:
             raise ValueError(f"grow is a number of pixels, 0 to 100, got {self.grow}")
 
@@ -51,7 +52,8 @@ def filling_settings(usage: Usage) -> dict[str, Any]:
     """`RestoreConfig`'s settings for filling with a model; one for restoration keeps little of a smooth fill."""
     w = usage.w if usage.job == "filling" else SMOOTH_W
     colours = "none" if usage.job == "filling" else usage.colour_match
-    return {"w": w, "adain": usage.adain, "colour_match": colours, "large_faces": "replace", "min_confidence": 0.0}
+    whole = {"large_faces": "replace", "side_strength": 1.0}  # also of a profile no hole is left
+    return {"w": w, "adain": usage.adain, "colour_match": colours, "min_confidence": 0.0, **whole}
 
 
 class FaceFiller:
@@ -108,6 +110,7 @@ class FaceFiller:
 
     def filled(self, image: np.ndarray, faces: Sequence[AlignedFace], hole: Hole) -> Filling:
         """The picture with those faces of `align` that were restored, in the holes alone."""
+        image = check_picture(image)
         patches = [self._patch(image, face, hole) for face in faces if face.restored is not None]
         size = (image.shape[0], image.shape[1])
         reached = pasted_mask(size, patches)

@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import io
 
 from . import widgets
 from .run.loaded import LoadedDetector, LoadedModel
-from .run.model_files import job_model_stamp
+from .run.model_files import default_model_stamp
 from .run.report import Report
 from .types import Faces, Model
 
@@ -42,8 +42,13 @@ class CodeFormerFillFaces(io.ComfyNode):
                 ),
                 widgets.detector(),
                 widgets.which_faces(),
-                widgets.fraction(
-                    "threshold", 0.5, "From which value on the mask is painted. Lower takes in soft edges."
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="From which value on the mask is painted. Lower takes in soft edges.",
                 ),
                 io.Int.Input(
                     "grow",
@@ -74,7 +79,7 @@ class CodeFormerFillFaces(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
-        return job_model_stamp("filling")
+        return default_model_stamp("filling")
 
     @classmethod
     def execute(
@@ -141,7 +146,7 @@ class CodeFormerColourFaces(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> object:
-        return job_model_stamp("colouring")
+        return default_model_stamp("colouring")
 
     @classmethod
     def execute(

@@ -176,7 +176,7 @@ class FilmJob:
         scene: list[list[Face]] = []
         start = first_track = 0
 
-        def tracked() -> Iterator[list[Face]]:
+        def chosen_of_scene() -> Iterator[list[Face]]:
             nonlocal start, first_track
             tracked = track_faces(scene, self.config.tracks, first_frame=start)
             chosen = select_tracked(tracked, self.film.size, self.restorer.config.selection)
@@ -193,9 +193,9 @@ class FilmJob:
             begins, first = set(said["scenes"]), start + len(scene)
             for i, faces in enumerate(said["faces"], first):
                 if i in begins or len(scene) == LONGEST_SCENE:
-                    yield from tracked()
+                    yield from chosen_of_scene()
                 scene.append(faces_from_json(faces))
-        yield from tracked()
+        yield from chosen_of_scene()
 
     def _restore(self, total: int, progress: Progress) -> None:
         """The second pass: faces restored, put back and coded, segment by segment."""

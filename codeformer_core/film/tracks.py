@@ -37,12 +37,11 @@ def track_faces(
     config: TrackConfig | None = None,
     *,
     cuts: Collection[int] = (),
-    first_track: int = 0,
     first_frame: int = 0,
 ) -> list[list[Face]]:
     """The faces of consecutive frames with `track` filled and `image_index` the frame, in order of tracks.
 
-    Tracks are numbered from `first_track` in order of appearance and end where a scene begins, at each index of `cuts`.
+    Tracks are numbered from 0 in order of appearance and end where a scene begins, at each index of `cuts`.
     Gaps of up to `max_gap` frames are filled in between, unless another face is there, which then hides this one; faces
     that are filled in have a score of 0. Boxes and landmarks are smoothed. `first_frame` is the number of `frames[0]`.
     """
@@ -55,7 +54,7 @@ def track_faces(
         tracks += _joined(frames[start:end], start, config.max_gap)
     tracks = [track for track in tracks if len(track.frames) >= config.min_length]
     joined: list[list[Face]] = [[] for _ in frames]
-    for number, track in enumerate(tracks, first_track):
+    for number, track in enumerate(tracks):
         for frame, face in track.filled(config.smoothing):
             joined[frame].append(replace(face, track=number, image_index=first_frame + frame))
     return [[face for face in faces if not _is_hidden(face, faces)] for faces in joined]

@@ -66,6 +66,11 @@ def resized_affine(affine: np.ndarray, factor: float) -> np.ndarray:
     return _compose(affine, _scaling(1 / factor, 1 / factor))
 
 
+def affine_within(affine: np.ndarray, x0: int, y0: int) -> np.ndarray:
+    """The transform (2, 3) to the same crop from the part of the picture that begins at x0, y0."""
+    return _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
+
+
 def crop_region(affine: np.ndarray, size: int, image_size: tuple[int, int]) -> Region:
     """The part of a picture (height, width) that a crop of `size` covers; empty (x0 >= x1) if they do not meet."""
     corners = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5, size - 0.5]])
@@ -75,6 +80,13 @@ def crop_region(affine: np.ndarray, size: int, image_size: tuple[int, int]) -> R
     return max(int(x0), 0), max(int(y0), 0), min(int(x1), image_size[1]), min(int(y1), image_size[0])
 
 
+def read_region(affine: np.ndarray, size: int, image_size: tuple[int, int]) -> Region:
+    """The part of a picture (height, width) that `crop_face` reads: what cubic interpolation takes in, too."""
+    x0, y0, x1, y1 = crop_region(affine, size, image_size)
+    margin = 2 + math.ceil(2 / affine_scale(affine))
+    return max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, image_size[1]), min(y1 + margin, image_size[0])
+
+
 def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     """The aligned face (size, size, 3), float32 in [0, 1], of a picture (h, w, 3).
 
@@ -82,23 +94,28 @@ def crop_face(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     Beyond the picture's edge the crop is `OUTSIDE`. Raises ValueError for floats out of range (`check_values`).
     """
     image = check_picture(image)
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = crop_region(affine, size, (height, width))
-    margin = 2 + math.ceil(2 / affine_scale(affine))  # what cubic interpolation reads around a place
-    x0, y0, x1, y1 = max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height)
+    x0, y0, x1, y1 = region = read_region(affine, size, image.shape[:2])
+    return crop_part(image[y0:y1, x0:x1], region, affine, size, image.shape[:2])
+
+
+def crop_part(
+    part: np.ndarray, region: Region, affine: np.ndarray, size: int, image_size: tuple[int, int]
+) -> np.ndarray:
+    """What `crop_face` gives of a picture (height, width), from its `read_region` alone."""
     crop = np.broadcast_to(OUTSIDE, (size, size, 3)).copy()
+    x0, y0, x1, y1 = region
     if x0 >= x1 or y0 >= y1:
         return crop
-    region = check_values(image[y0:y1, x0:x1])
-    to_crop = _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
+    check_values(part)
+    to_crop = affine_within(affine, x0, y0)
     if affine_scale(affine) < 1:
-        h, w = (max(round(n * affine_scale(affine)), 1) for n in region.shape[:2])
-        to_crop = _compose(to_crop, _scaling(region.shape[1] / w, region.shape[0] / h))
-        region = cv2.resize(region, (w, h), interpolation=cv2.INTER_AREA)
+        h, w = (max(round(n * affine_scale(affine)), 1) for n in part.shape[:2])
+        to_crop = _compose(to_crop, _scaling(part.shape[1] / w, part.shape[0] / h))
+        part = cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA)
     warped = cv2.warpAffine(
-        to_float(region), to_crop, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        to_float(part), to_crop, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    inside = inside_picture(affine, size, (height, width))
+    inside = inside_picture(affine, size, image_size)
     np.copyto(crop, np.clip(warped, 0, 1), where=inside[..., None])
     return crop
 
@@ -150,8 +167,7 @@ def paste_mask(mask: np.ndarray, affine: np.ndarray, region: Region) -> np.ndarr
     reduced, to_crop, _ = _reduce(mask, affine, int(affine_scale(affine) / 1.25))
     warped = np.clip(_warp_back(reduced, to_crop, region, cv2.INTER_CUBIC), 0, 1)
     x0, y0, x1, y1 = region
-    to_region = _compose(affine, np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]]))
-    warped[~_lands_on(to_region, (y1 - y0, x1 - x0), mask.shape[:2])] = 0
+    warped[~_lands_on(affine_within(affine, x0, y0), (y1 - y0, x1 - x0), mask.shape[:2])] = 0
     return warped
 
 

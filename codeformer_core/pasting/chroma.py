@@ -56,15 +56,11 @@ def is_toned(crop: np.ndarray, inside: np.ndarray) -> bool:
     return bool(np.linalg.eigvalsh(np.cov(colours.T))[0] <= TONED**2)
 
 
-def head_mask(size: int) -> np.ndarray:
-    """(size, size) float32: 1 over the face of an aligned crop, falling to 0 about the head, which has no hard edge."""
-    return _falling(_away(size), 0.88, HEAD_FADE)
-
-
 def coloured_mask(lab: np.ndarray) -> np.ndarray:
-    """(s, s) float32: `head_mask`, and out of the middle of the face only where colours (s, s, 3) are warm, as skin is.
+    """(s, s) float32 for the Lab values (s, s, 3) of an aligned crop: 1 over the face, falling to 0 about the head.
 
-    The cold ones that a network gives to walls and skies would stand about the head as a stain.
+    Out of the middle of the face it is so only where colours are warm, as skin is. The cold ones that a network gives
+    to walls and skies would stand about the head as a stain.
     """
     away = _away(len(lab))
     warm = cv2.GaussianBlur(np.clip(0.5 * lab[..., 1] + lab[..., 2], 0, WARM) / WARM, (0, 0), len(lab) / 64)

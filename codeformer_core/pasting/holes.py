@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ..pictures.arrays import WHITE, check_picture, check_values, from_float, to_float
-from .alignment import crop_face
+from .alignment import crop_part, read_region
 
 WHITE_STROKE = 0.98  # from which value on all three channels are a white stroke: JPEG makes 255 to 250
 SPECK = 3  # px: what is white and narrower is a highlight, not a stroke
@@ -61,9 +61,14 @@ def _hole(hard: np.ndarray, grow: int) -> Hole:
 
 def hole_in_crop(hole: Hole, affine: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """(s, s) bool: what of an aligned crop is to be painted over: what may change, and what hidden pixels weigh in."""
-    maps = np.dstack([hole.limit > 0, hole.hard, hole.hard]).astype(np.float32)
+    if not inside.any():
+        return inside
+    size, image_size = len(inside), hole.hard.shape[:2]
+    x0, y0, x1, y1 = region = read_region(affine, size, image_size)
+    hard, reach = hole.hard[y0:y1, x0:x1], hole.limit[y0:y1, x0:x1] > 0
+    maps = np.dstack([reach, hard, hard]).astype(np.float32)
     # Away from 0 and 1, so that the overshoot of the crop's interpolation, which weighs pixels too, is not clipped.
-    weights = np.abs(crop_face(0.25 + 0.5 * maps, affine, len(inside)) - 0.25) / 0.5
+    weights = np.abs(crop_part(0.25 + 0.5 * maps, region, affine, size, image_size) - 0.25) / 0.5
     return ((weights[..., 0] > 0.1) | (weights[..., 1] > HIDDEN)) & inside
 
 
@@ -76,6 +81,7 @@ def fill_smoothly(image: np.ndarray, hard: np.ndarray) -> np.ndarray:
 
 def without_holes(image: np.ndarray, hole: Hole) -> np.ndarray:
     """A picture in its own dtype with coarsely filled holes, in which a detector finds the faces behind them."""
+    image = check_picture(image)
     height, width = image.shape[:2]
     factor = min(COARSE / min(height, width), 1)
     size = math.ceil(width * factor), math.ceil(height * factor)

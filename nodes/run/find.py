@@ -24,8 +24,14 @@ MOST = 10_000  # faces of a picture, for index lists
 
 def detect_faces(image: Tensor, detector: LoadedDetector | None, report: Report) -> FoundFaces:
     """The faces of an IMAGE (b, h, w, c) that can be aligned, the largest first."""
-    report.look_at(image)
     detector = detector or default_detector()
+    detector.begin_run()
+    return found_in(image, detector, report)
+
+
+def found_in(image: Tensor, detector: LoadedDetector, report: Report) -> FoundFaces:
+    """The same of one IMAGE of several."""
+    report.look_at(image)
     height, width = image.shape[1:3]
     faces, signatures, left = [], [], []
     for i in watched(range(len(image))):

@@ -13,7 +13,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...codeformer_core.detection.detector import COARSE
-from .model_files import DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
+from .model_files import DEFAULTS, DETECTORS, MODELS, default_model_name, detector_file, model_file, parser_file, stamp
 from .progress import stop_if_interrupted
 from .remembered import MOST_BYTES, Remembered, content_key
 from .report import Report
@@ -42,12 +42,15 @@ class LoadedModel:
         """The network, a codeformer_core.CodeFormer."""
         return self.patcher.model
 
+    def begin_run(self) -> None:
+        """A node's run with it begins: what earlier ones predicted may be forgotten for what this one adds."""
+        self.predictions.begin_run()
+
     def restorer(self, detector: "LoadedDetector | None" = None, *, colour_match: str, **settings: Any) -> Any:
         """The core's pipeline; `settings` are `RestoreConfig`'s, and what this kind of model needs is set besides."""
         from ...codeformer_core.restoration import RestoreConfig
         from ...codeformer_core.restorer import FaceRestorer
 
-        self.predictions.begin_run()
         usage = self.usage
         match: Any = usage.colour_match if colour_match == "auto" else colour_match
         parts = {} if detector is None else {"mask_parts": detector.mask_parts}
@@ -145,6 +148,10 @@ class LoadedDetector:
     found: Remembered[Any]  # in the last pictures; shared by all who use this network
     mask_parts: Sequence[Any] = ("hair", "glasses", "ears")  # of a face, that masks of the parser take in
 
+    def begin_run(self) -> None:
+        """A node's run with it begins: what earlier ones found may be forgotten for what this one adds."""
+        self.found.begin_run()
+
     def detect(self, images: Any, config: Any = None) -> Any:
         """The faces of each picture of a list, as the core's detectors give them.
 
@@ -153,7 +160,6 @@ class LoadedDetector:
         if config is not None:
             return self._search(images, config)
         config = self.config
-        self.found.begin_run()
         keys = [(config, content_key(image)) for image in images]
         known = [self.found.get(key) for key in keys]
         if unknown := [i for i, faces in enumerate(known) if faces is None]:
@@ -219,14 +225,14 @@ def load_detector(
     )
 
 
-def default_model(report: Report) -> LoadedModel:
-    """What nodes without a loader use: the official weights if they are installed, or else the bundled model.
+def default_model(report: Report, job: str = "restoration") -> LoadedModel:
+    """What nodes without a loader use: the published weights for a job if they are installed, or else the bundled ones.
 
     The bundled one also takes the place of a file that cannot be read, with a warning.
     """
     from ...codeformer_core.networks.state_dicts import CheckpointError
 
-    name, bundled = default_model_name(), next(iter(MODELS))
+    name, (_, bundled) = default_model_name(job), DEFAULTS[job]
     try:
         return load_model(name)
     except (CheckpointError, OSError) as error:
@@ -239,6 +245,16 @@ def default_model(report: Report) -> LoadedModel:
 def default_detector() -> LoadedDetector:
     """The bundled detector with its usual settings."""
     return load_detector(next(iter(DETECTORS)))
+
+
+def begin_run(
+    model: LoadedModel | None, detector: LoadedDetector | None, report: Report, job: str = "restoration"
+) -> tuple[LoadedModel, LoadedDetector]:
+    """What is connected to a node, or else what it uses without; its run begins, which it does once."""
+    model, detector = model or default_model(report, job), detector or default_detector()
+    model.begin_run()
+    detector.begin_run()
+    return model, detector
 
 
 def numbers_on(device: torch.device, precision: str) -> Any:

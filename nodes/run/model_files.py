@@ -28,10 +28,11 @@ PARSERS = {
     "download: parsenet (CC BY-NC-SA 4.0, non-commercial)": "parsenet",
     "download: bisenet (MIT)": "bisenet",
 }
-OFFICIAL = ("codeformer.safetensors", "codeformer.pth", "codeformer-v0.1.0.pth")  # names that other packs use too
-PUBLISHED_FOR = {  # jobs besides restoration: the published weights' file, and the bundled ones' choice
-    "filling": ("codeformer_inpainting.pth", "bundled: mini-fill"),
-    "colouring": ("codeformer_colorization.pth", "bundled: mini-colour"),
+# Of each job: the published weights under the names that they go by, in other packs too; and the bundled ones' choice.
+DEFAULTS = {
+    "restoration": (("codeformer.safetensors", "codeformer.pth", "codeformer-v0.1.0.pth"), "bundled: mini"),
+    "filling": (("codeformer_inpainting.pth",), "bundled: mini-fill"),
+    "colouring": (("codeformer_colorization.pth",), "bundled: mini-colour"),
 }
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -57,16 +58,11 @@ def _with_files(known: dict[str, Any], folder: str, suffixes: tuple[str, ...] = 
     return [first, *files, *rest]
 
 
-def default_model_name() -> str:
-    """The official weights if one of ComfyUI's folders holds them under a usual name, or else the bundled model."""
+def default_model_name(job: str = "restoration") -> str:
+    """The published weights for a job if one of ComfyUI's folders holds them, or else the bundled model."""
+    published, bundled = DEFAULTS[job]
     files = folder_paths.get_filename_list(MODEL_FOLDER)
-    return next((name for name in OFFICIAL if name in files), next(iter(MODELS)))
-
-
-def job_model_name(job: str) -> str:
-    """The published weights for filling or colouring if one of ComfyUI's folders holds them, or else the bundled."""
-    file, bundled = PUBLISHED_FOR[job]
-    return file if file in folder_paths.get_filename_list(MODEL_FOLDER) else bundled
+    return next((name for name in published if name in files), bundled)
 
 
 def model_file(name: str, accept_license: bool) -> Path:
@@ -131,13 +127,7 @@ def stamp_of(known: dict[str, Any], name: str | None, folder: str) -> tuple[int,
     return stamp(Path(path)) if path else None
 
 
-def job_model_stamp(job: str) -> object:
-    """What changes when filling or colouring without a loader would use another model."""
-    name = job_model_name(job)
-    return name, stamp_of(MODELS, name, MODEL_FOLDER)
-
-
-def default_model_stamp() -> object:
+def default_model_stamp(job: str = "restoration") -> object:
     """What changes when nodes without a loader would use another model."""
-    name = default_model_name()
+    name = default_model_name(job)
     return name, stamp_of(MODELS, name, MODEL_FOLDER)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ...codeformer_core.detection.faces import Face
 from ...codeformer_core.restorer import FaceRestorer
-from .find import detect_faces
+from .find import found_in
 from .found import FoundFaces
-from .loaded import LoadedDetector
+from .loaded import LoadedDetector, default_detector
 from .progress import watched
 from .report import Report
 from .signatures import check_faces
@@ -84,10 +84,12 @@ def segs_to_faces(
     count = sum(len(image) for image in images)
     if len(segs) not in (1, count):
         raise ValueError(f"{len(segs)} SEGS for {count} picture(s): give one for each picture, or one for all of them")
+    detector = detector or default_detector()
+    detector.begin_run()
     order = iter(segs * count if len(segs) == 1 else segs)
     results = []
     for image in images:
-        found = detect_faces(image, detector, report)
+        found = found_in(image, detector, report)
         faces = [_inside(its, next(order), (found.height, found.width), each, report) for its in found.faces]
         results.append(replace(found, faces=faces))
     report.say(f"{sum(result.count for result in results)} of them lie in the SEGS")

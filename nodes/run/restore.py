@@ -17,7 +17,7 @@ from ...codeformer_core.restoration import AlignedFace, RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
 from .film import film_restorer
 from .found import FoundFaces
-from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
+from .loaded import LoadedDetector, LoadedModel, begin_run, default_model
 from .pictures import PREVIEWS, to_image, to_limits, to_pictures
 from .progress import Portions, count_faces, stop_behind, stop_if_interrupted, watched
 from .report import Report, counted, named
@@ -54,7 +54,7 @@ def restore_batch(
     there are `weights`, the first pictures with the weights in force drawn over them.
     """
     report.look_at(image)
-    model, detector = model or default_model(report), detector or default_detector()
+    model, detector = begin_run(model, detector, report)
     selection = FaceSelection(only=faces)  # pyright: ignore[reportArgumentType]
     restorer = model.restorer(detector, selection=selection, **settings)  # pyright: ignore[reportArgumentType]
     plan = fitted(weights, fidelity, model, report)
@@ -184,6 +184,7 @@ def restore_crops(
     """Aligned faces (b, s, s, c) of any side s, restored, at the network's own side."""
     report.look_at(crops, "crop")
     model = model or default_model(report)
+    model.begin_run()
     restorer = model.restorer(colour_match=colour_match)
     plan = fitted(weights, fidelity, model, report)
     aligned = [in_batch(restorer.as_aligned(crop), i) for i, crop in enumerate(to_pictures(crops))]

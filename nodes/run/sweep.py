@@ -13,7 +13,7 @@ from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan, as_plan
 from ...codeformer_core.pictures.arrays import to_float
 from ...codeformer_core.restoration import AlignedFace
 from ...codeformer_core.restorer import FaceRestorer
-from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
+from .loaded import LoadedDetector, LoadedModel, begin_run
 from .pictures import to_pictures
 from .progress import count_faces, watched
 from .report import Report, counted
@@ -36,7 +36,7 @@ def sweep(
     """The first picture of an IMAGE that has a face at each w (n, h, w, 3); the strip of its faces (1, h', w', 3)."""
     values = parse_weights(weights)
     report.look_at(image)
-    model, detector = model or default_model(report), detector or default_detector()
+    model, detector = begin_run(model, detector, report)
     restorer = model.restorer(detector, selection=FaceSelection(max_faces=most_faces), colour_match=colour_match)
     number, picture, faces = _first_with_faces(image, restorer)
     report.say(f"{counted(len(faces), 'face')} of picture {number} at {counted(len(values), 'weight')}")

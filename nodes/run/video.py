@@ -23,7 +23,7 @@ from ...codeformer_core.film.steady import OFF, SteadyConfig
 from ...codeformer_core.film.tracks import TrackConfig
 from ...codeformer_core.restorer import FaceRestorer
 from .film import film_restorer
-from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
+from .loaded import LoadedDetector, LoadedModel, begin_run
 from .progress import watch_film
 from .report import Report, counted
 from .weights import fitted
@@ -46,7 +46,7 @@ def restore_video(
 
     A run that was interrupted goes on where it was stopped, if the VIDEO is a whole file and nothing has changed.
     """
-    model, detector = model or default_model(report), detector or default_detector()
+    model, detector = begin_run(model, detector, report)
     restorer = film_restorer(
         model,
         detector,

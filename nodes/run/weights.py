@@ -15,7 +15,7 @@ from ...codeformer_core.fidelity.plan import AutoFidelity, FidelityPlan
 from ...codeformer_core.pasting.alignment import crop_region, paste_mask
 from ...codeformer_core.pictures.arrays import from_float, to_float
 from ...codeformer_core.restoration import AlignedFace
-from .loaded import LoadedDetector, LoadedModel, default_detector, default_model
+from .loaded import LoadedDetector, LoadedModel, begin_run
 from .pictures import PREVIEWS, to_pictures
 from .progress import watched
 from .report import Report
@@ -132,7 +132,7 @@ def show_weights(
 ) -> Tensor:
     """What the plan would choose for the first pictures of an IMAGE, drawn over them; faces are not decoded."""
     report.look_at(image)
-    model, detector = model or default_model(report), detector or default_detector()
+    model, detector = begin_run(model, detector, report)
     restorer = model.restorer(detector, colour_match="none")
     weights, drawn = fitted(plan, 0.0, model, report), []
     for i in watched(range(min(len(image), PREVIEWS))):

@@ -1,12 +1,16 @@
 """Colouring faces, with networks that stand in for trained ones."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 import torch
 
-from codeformer_core.colouring import ColourConfig, FaceColourer
+from codeformer_core import colouring
+from codeformer_core.colouring import ColourConfig, FaceColourer, colouring_settings
+from codeformer_core.models import USAGE
 from codeformer_core.pasting.chroma import to_lab
 from codeformer_core.restoration import RestoreConfig
 from codeformer_core.restorer import FaceRestorer
@@ -47,6 +51,12 @@ def test_the_face_gets_colours_and_keeps_its_luminance(restorer, grey, face_at, 
     np.testing.assert_array_equal(result.image[result.changed == 0], image[result.changed == 0])
 
 
+def test_floats_of_other_widths_are_taken_as_by_the_restorer(restorer, grey, face_at):
+    result = FaceColourer(restorer)(grey / 255, faces=[face_at(*FACE)])
+    assert result.image.dtype == np.float32
+    assert result.changed.any()
+
+
 def test_no_coloured_square_stands_in_the_picture(restorer, grey, face_at):
     result = FaceColourer(restorer)(grey, faces=[face_at(*FACE)])
     chroma = np.hypot(*to_lab(result.image.astype(np.float32) / 255)[..., 1:].transpose(2, 0, 1))
@@ -65,6 +75,18 @@ def test_strength_0_is_the_identity_and_half_is_between(restorer, grey, face_at)
     np.testing.assert_array_equal(off.image, grey)
     assert off.changed.max() == 0
     assert chroma(0.5) == pytest.approx(chroma(1.0) / 2, rel=0.2)
+
+
+def test_a_profile_is_coloured_wholly(identity_net, grey, face_at):
+    identity_net.change = colours
+    face = face_at(*FACE)
+    aside = face.landmarks.copy()
+    aside[2, 0] += 2 * face.eye_distance  # the tip of the nose
+    config = RestoreConfig(**colouring_settings(replace(USAGE["mini-colour"], min_confidence=0.0)))
+    colourer = FaceColourer(FaceRestorer(identity_net, config=config))
+    result = colourer(grey, faces=[replace(face, landmarks=aside)])
+    assert result.faces[0].face.pose.turn > 60
+    assert result.changed.max() > 0.99
 
 
 def test_luminance_can_be_that_of_the_restored_face(restorer, grey, face_at):
@@ -92,6 +114,24 @@ def test_sepia_is_shown_to_the_network_as_grey(restorer, grey, face_at):
     photo = skimage.data.astronaut()
     (face,) = FaceColourer(restorer).align(photo, [face_at(*FACE)])
     assert np.ptp(face.crop, axis=-1).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_faces_apart_are_coloured_apart_as_together(restorer, grey, face_at, dtype, monkeypatch):
+    image = cv2.copyMakeBorder(grey, 0, 500, 0, 900, cv2.BORDER_REFLECT).astype(dtype)
+    image = image / np.float32(255) if dtype == np.float32 else image
+    faces = [face_at(*FACE), face_at(FACE[0] + 90, FACE[1] + 30, 150), face_at(1300, 900, 170)]  # two overlap
+    seen, to_lab = [], colouring.to_lab
+    monkeypatch.setattr(colouring, "to_lab", lambda part: seen.append(part.size // 3) or to_lab(part))
+    apart = FaceColourer(restorer)(image, faces=faces)
+    assert sum(seen) < image.size / 3 / 4
+    whole = slice(0, image.shape[0]), slice(0, image.shape[1])
+    monkeypatch.setattr(colouring, "_parts", lambda changed: [(whole, changed > 0)])
+    together = FaceColourer(restorer)(image, faces=faces)
+    np.testing.assert_array_equal(apart.changed, together.changed)
+    change = np.abs(apart.image.astype(np.float32) - together.image)
+    assert change.max() <= (1 if dtype == np.uint8 else 1e-5)  # rounded elsewhere
+    assert (change > 1e-5).mean() < 1e-4
 
 
 def test_a_picture_without_faces_is_as_it_was(restorer, grey):

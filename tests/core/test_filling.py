@@ -1,5 +1,7 @@
 """Filling holes of faces, with networks that stand in for trained ones."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import skimage.data
 import torch
 
 from codeformer_core.detection.load import load_detector
-from codeformer_core.filling import UNTOUCHED, FaceFiller, FillConfig
+from codeformer_core.filling import UNTOUCHED, FaceFiller, FillConfig, filling_settings
+from codeformer_core.models import USAGE
 from codeformer_core.restoration import RestoreConfig
 from codeformer_core.restorer import FaceRestorer
 
@@ -63,6 +66,17 @@ def test_an_empty_mask_is_the_identity(filler, photo, mask, face_at, dtype, iden
     assert result.faces[0].note == UNTOUCHED
     assert identity_net.batches == []
     assert filler.detect(image, filler.hole(image, mask * 0)) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_floats_of_other_widths_are_taken_as_by_the_restorer(filler, photo, mask, face_at, dtype):
+    image = (photo / 255).astype(dtype)
+    result = filler(image, mask, faces=[face_at(*FACE)]).image
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, filler(image.astype(np.float32), mask, faces=[face_at(*FACE)]).image)
+    assert filler(image, mask, faces=[]).image.dtype == np.float32
+    finder = FaceFiller(FaceRestorer(None, load_detector()))
+    assert len(finder.detect(image, finder.hole(image, mask))) == 1
 
 
 def test_softness_and_scale_of_the_mask_do_not_matter_beyond_the_threshold(filler, photo, mask, face_at):
@@ -133,6 +147,16 @@ def test_holes_at_the_edge_of_the_picture_are_filled_to_the_edge(filler, photo, 
     assert (result.changed[:40, :60] > 0.99).all()
 
 
+def test_a_profile_is_filled_wholly_and_said_to_be(identity_net, photo, mask, face_at):
+    face = face_at(*FACE)
+    aside = face.landmarks.copy()
+    aside[2, 0] += 2 * face.eye_distance  # the tip of the nose
+    restorer = FaceRestorer(identity_net, config=RestoreConfig(**filling_settings(USAGE["mini-fill"])))
+    result = FaceFiller(restorer)(photo, mask, faces=[replace(face, landmarks=aside)])
+    assert result.faces[0].strength == 1  # which reports hold
+    assert result.changed.max() == 1
+
+
 def test_without_a_mask_it_says_what_is_wanted(filler, photo):
     with pytest.raises(ValueError, match="wants a mask"):
         filler(photo)
@@ -142,6 +166,11 @@ def test_without_a_mask_it_says_what_is_wanted(filler, photo):
 def test_settings_are_checked(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         FillConfig(**settings)
+
+
+def test_a_threshold_of_0_is_refused_in_words_that_fit_it():
+    with pytest.raises(ValueError, match=r"more than 0, at most 1, got 0$"):
+        FillConfig(threshold=0)
 
 
 def test_a_face_is_found_behind_white_strokes(photo):

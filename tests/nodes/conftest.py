@@ -155,4 +155,4 @@ def nodes(run, tiny_net, face_at, monkeypatch):
         return *done, said.text
 
     model = loaded.LoadedModel(patcher=patcher, usage=Usage())
-    return SimpleNamespace(restore=restore, calls=calls, detector=detector, model=model)
+    return SimpleNamespace(restore=restore, calls=calls, detector=detector, model=model, found=kept)

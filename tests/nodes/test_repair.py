@@ -55,18 +55,60 @@ def test_other_models_that_can_fill_do(repair, image, mask, name):
     assert (repair.fill(image, mask, name)[0] != image).any()
 
 
-def test_a_black_mask_changes_nothing_and_is_named(repair, image, mask):
-    for black in (mask * 0, torch.zeros(1, 64, 64), None):  # the second is what Load Image gives without alpha
-        filled, changed, _, said = repair.fill(image, black)
+def test_a_mask_that_paints_nothing_changes_nothing_and_is_named(repair, image, mask):
+    no_alpha = torch.zeros(1, 64, 64)  # what Load Image gives then
+    for empty, why in (
+        (mask * 0, "the mask is black"),
+        (no_alpha, "black"),
+        (mask * 0.4, "below threshold everywhere"),
+    ):
+        filled, changed, _, said = repair.fill(image, empty)
         np.testing.assert_array_equal(filled, image)
         assert changed.max() == 0
-        assert "nothing to fill" in said
+        assert "picture 0: nothing to fill, " in said
+        assert why in said
+        assert "no face was found" not in said  # none was looked for
+
+
+def test_without_a_mask_filling_is_refused_in_the_words_of_its_help(repair, image):
+    with pytest.raises(ValueError, match=r"^filling wants a mask: connect one, or switch white on"):
+        repair.fill(image)
 
 
 def test_white_strokes_are_filled_without_a_mask(repair, image, mask):
     torn = torch.where(mask[..., None] > 0, torch.ones(()), image)
-    filled, changed, _, _ = repair.fill(torn, white=True)
-    assert (filled[changed > 0.9] < 1).any()
+    for no_mask in (None, torch.zeros(1, 64, 64)):
+        filled, changed, _, _ = repair.fill(torn, no_mask, white=True)
+        assert (filled[changed > 0.9] < 1).any()
+
+
+def test_pictures_without_white_strokes_are_named(repair, image, mask, nodes):
+    torn = torch.where(mask[..., None] > 0, torch.ones(()), image)
+    *_, said = repair.fill(torch.cat([image, torn, image]), white=True)
+    assert "1 face filled in 3 pictures\n2 pictures (the first is 0): nothing to fill, nothing is white" in said
+    assert "no face was found" not in said
+    *_, said = repair.fill(torn, mask.flip(2), white=True)
+    assert "picture 0: nothing to fill, nothing is white where the mask is painted" in said
+    nodes.detector.faces.clear()
+    *_, said = repair.fill(torch.cat([image.roll(1, 1), torn.roll(1, 1)]), white=True)
+    assert "no face was found in picture 1" in said
+
+
+@pytest.mark.parametrize("white", [False, True])
+def test_an_empty_batch_is_an_empty_batch(repair, image, mask, white):
+    for filled, changed, faces, _ in (repair.fill(image[:0], mask, white=white), repair.colour(image[:0])):
+        assert filled.shape == (0, 120, 160, 3)
+        assert changed.shape == (0, 120, 160)
+        assert faces.count == 0
+
+
+def test_pixels_of_faces_are_not_kept(repair, image, mask, run, monkeypatch):
+    kept, own = [], run("repair").Repair.done
+    monkeypatch.setattr(run("repair").Repair, "done", lambda self, what: kept.extend(self.faces) or own(self, what))
+    repair.fill(image, mask)
+    repair.colour(image)
+    assert [len(faces) for faces in kept] == [2, 2]
+    assert all(face.crop.nbytes == 0 for faces in kept for face in faces)
 
 
 def test_each_picture_of_a_batch_has_its_mask_and_alpha_is_kept(repair, image, mask):
@@ -99,7 +141,22 @@ def test_a_model_for_another_job_is_refused_in_one_line(repair, image, mask):
 
 def test_nodes_without_a_loader_take_the_published_weights_if_they_are_there(run, tmp_path):
     files = run("model_files")
-    assert files.job_model_name("filling") == "bundled: mini-fill"
+    assert files.default_model_name("filling") == "bundled: mini-fill"
     (tmp_path / "codeformer_inpainting.pth").touch()
-    assert files.job_model_name("filling") == "codeformer_inpainting.pth"
-    assert files.job_model_name("colouring") == "bundled: mini-colour"
+    assert files.default_model_name("filling") == "codeformer_inpainting.pth"
+    assert files.default_model_name("colouring") == "bundled: mini-colour"
+
+
+@pytest.mark.parametrize(
+    ("job", "file", "bundled"),
+    [
+        ("filling", "codeformer_inpainting.pth", "mini-fill"),
+        ("colouring", "codeformer_colorization.pth", "mini-colour"),
+    ],
+)
+def test_damaged_published_weights_give_way_to_the_bundled_model(run, image, tmp_path, job, file, bundled):
+    (tmp_path / file).write_bytes(b"PK\x03\x04 this is no checkpoint")
+    said = run("report").Report()
+    repair = run("repair").Repair(image, None, None, said, job)
+    assert repair.model.usage == USAGE[bundled]
+    assert said.text.startswith(f"{file} cannot be used, so the bundled model was: ")

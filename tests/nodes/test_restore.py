@@ -78,6 +78,39 @@ def test_of_more_than_there_is_room_for_the_first_are_remembered(nodes, image, r
     assert nodes.calls["predict"] == predicted + 2 * 17 - 5 + 2
 
 
+def test_a_batch_larger_than_the_room_for_found_faces_is_found_in_part_again(nodes, image, run):
+    frames = image * torch.linspace(0.5, 1, 12)[:, None, None, None]
+    nodes.found.most_bytes = 8  # pictures
+    for again in (12, 4, 4):
+        before = nodes.detector.searched
+        nodes.restore(frames)
+        assert nodes.detector.searched == before + again
+    whole = run("loaded").LoadedDetector(
+        detector=nodes.detector, config=None, patcher=None, parser=None, found=nodes.found
+    )
+    for again in (4, 4):
+        before = nodes.detector.searched
+        run("find").detect_faces(frames, whole, run("report").Report())
+        assert nodes.detector.searched == before + again
+
+
+def test_a_crowd_amid_a_batch_makes_nothing_forgotten(nodes, image, face_at, rng, monkeypatch):
+    frames = image * torch.linspace(0.5, 1, 18)[:, None, None, None]
+    crowd, own = (
+        [face_at(*place) for place in rng.uniform((10, 10, 20), (150, 110, 60), (17, 3))],
+        nodes.detector.detect,
+    )
+    found = {bytes(frame.numpy().data): own([0])[0] for frame in frames}
+    found[bytes(frames[15].numpy().data)] = crowd
+    monkeypatch.setattr(nodes.detector, "detect", lambda images, config=None: [found[bytes(x.data)] for x in images])
+    nodes.restore(frames[:1])
+    nodes.model.predictions.most_bytes = 10 * nodes.model.predictions.bytes // 2
+    nodes.restore(frames)
+    before = nodes.calls["predict"]
+    nodes.restore(frames, fidelity=0.1)
+    assert nodes.calls["predict"] == before + 2 * 17 - 10 + 17  # those of the crowd are not kept
+
+
 def test_a_batch_is_as_its_pictures_alone(nodes, image):
     """Pasting lies behind the network, portion by portion, and each picture gets its own faces."""
     frames = image * torch.linspace(0.5, 1, 40)[:, None, None, None]

@@ -46,8 +46,8 @@ def test_a_gap_is_filled_and_marked_and_a_longer_one_ends_the_track(face_at):
 
 def test_faces_appear_and_leave_and_are_numbered_in_that_order(face_at):
     here, there = face_at(100, 100, 60), face_at(300, 100, 60)
-    joined = track_faces([[], [there], [here, there], [here, there], [here], [here]], RAW, first_track=7)
-    assert tracks_of(joined) == [[], [7], [7, 8], [7, 8], [8], [8]]
+    joined = track_faces([[], [there], [here, there], [here, there], [here], [here]], RAW)
+    assert tracks_of(joined) == [[], [0], [0, 1], [0, 1], [1], [1]]
 
 
 def test_a_cut_ends_all_tracks(face_at):

@@ -1,9 +1,13 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import skimage.data
 
 from codeformer_core.pasting.alignment import crop_face, inside_picture, resized_affine
 from codeformer_core.pasting.holes import (
+    HIDDEN,
+    Hole,
     fill_smoothly,
     hole_in_crop,
     hole_of,
@@ -77,6 +81,31 @@ def test_nothing_beyond_the_picture_is_painted():
     hole, affine = hole_of(np.ones((40, 40), bool), (40, 40)), np.array([[1, 0, 10], [0, 1, 10]], np.float64)
     inside = inside_picture(affine, 60, (40, 40))
     np.testing.assert_array_equal(hole_in_crop(hole, affine, inside), inside)
+
+
+@pytest.mark.parametrize("side", [30, 90, 260])
+@pytest.mark.parametrize("place", [(120, 80), (2, 3), (238, 158), (-30, 170), (400, 80)])
+def test_only_a_faces_own_part_of_the_picture_is_looked_at(side, place, rng):
+    size, x, y = 64, *place
+    hole = hole_of(rng.random((160, 240)) > 0.97, (160, 240), grow=1)
+    turn = np.array([[0.96, 0.28], [-0.28, 0.96]]) * size / side
+    affine = np.column_stack([turn, size / 2 - turn @ (x, y)])
+    inside = inside_picture(affine, size, (160, 240))
+    maps = np.dstack([hole.limit > 0, hole.hard, hole.hard]).astype(np.float32)
+    weights = np.abs(crop_face(0.25 + 0.5 * maps, affine, size) - 0.25) / 0.5  # of the picture as a whole
+    wanted = ((weights[..., 0] > 0.1) | (weights[..., 1] > HIDDEN)) & inside
+    np.testing.assert_array_equal(hole_in_crop(hole, affine, inside), wanted)
+
+
+def test_a_large_picture_takes_no_more_memory_than_its_face():
+    hole = Hole(hard=np.ones((3000, 4000), bool), limit=np.ones((3000, 4000), np.float32))
+    affine = np.array([[0.5, 0, -500], [0, 0.5, -500]])
+    tracemalloc.start()
+    found = hole_in_crop(hole, affine, np.ones((128, 128), bool))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.all()
+    assert peak < 20 * 2**20
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
