@@ -229,8 +229,8 @@ def _add_fill(commands: Any, common: OneLineParser) -> None:
     add("--fill-mask", type=_path, metavar="PATH", help="white where the picture is to be filled, of any size; or a "
         "folder of such, named as the inputs")  # fmt: skip
     add("--white", action="store_true", help="the pictures themselves have pure white strokes, which are filled")
-    add("--threshold", type=float, default=0.5, metavar="T", help="the mask's value from which on it is white, 0 to 1 "
-        "(default 0.5)")  # fmt: skip
+    add("--threshold", type=float, default=0.5, metavar="T", help="the mask's value from which on it is white, more "
+        "than 0, at most 1 (default 0.5)")  # fmt: skip
     add("--grow", type=int, default=1, metavar="PX", help="how far around the mask the filled face fades into the "
         "picture, 0 to 100 (default 1)")  # fmt: skip
     add("--model", type=_name, metavar="M", help="mini-fill (bundled), inpainting, a checkpoint file, or one for "
