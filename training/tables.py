@@ -156,7 +156,8 @@ def as_text(measured: Mapping[str, Mapping[str, float]], n_faces: int) -> str:
     parts = []
     for table in TABLES:
         lines = [[*table.head, *(f"{name} {'↑' if COLUMNS[name] else '↓'}" for name in there)]]
-        lines += [[*row.cells, *(cell(measured[key(row)], name) for name in there)] for row in table.rows]
+        cells = [[*row.cells, *(cell(measured[key(row)], name) for name in there)] for row in table.rows]
+        lines += [[text or "-" for text in line] for line in cells]
         parts.append(f"{table.title}\n\n{markdown(lines)}")
     how = f"{n_faces} held faces, degraded by Eq. 9; w = 1 in rows with CFT, codes alone (w = 0, stage II) in others\n"
     return "\n".join([*parts, how])
@@ -199,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, or 2 with one line that says what is wrong and what to do."""
     parser = argparse.ArgumentParser("python -m training.tables", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument(
-        "--preset-scale", required=True, choices=SCALES, help="mini: two hours of one core; paper: GPUs"
+        "--preset-scale", required=True, choices=SCALES, help="mini: 2.5 hours of one core; paper: GPUs"
     )
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--val", required=True, type=Path, help="folder of aligned faces to measure on")
