@@ -1,6 +1,7 @@
 """All tables of ablations, from training to text, on networks that learn in two steps each."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_tables_are_trained_measured_and_printed_once(faces, tmp_path, monkeypat
         evaluate_main([str(model), "--data", str(faces), "--out", str(out), "--min-side", "1", "--levels", "mild"]) == 0
     )
 
-    # Nothing is done again; a figure whose network has changed is measured anew.
+    # Nothing is done again; a figure whose network or faces have changed is measured anew.
     def fail(*_, **__):
         raise AssertionError("this was done already")
 
@@ -78,6 +79,12 @@ def test_tables_are_trained_measured_and_printed_once(faces, tmp_path, monkeypat
     capsys.readouterr()
     assert main(command) == 0
     assert capsys.readouterr().out == text
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for face in list(faces.iterdir())[:2]:
+        shutil.copy(face, fewer)
+    with pytest.raises(AssertionError, match="done already"):  # on other faces
+        main([str(fewer) if i and command[i - 1] == "--val" else part for i, part in enumerate(command)])
     stage_path(tmp_path / "layers15", 2).write_bytes(stage_path(tmp_path / "layers4", 2).read_bytes())
     with pytest.raises(AssertionError, match="done already"):
         main(command)
