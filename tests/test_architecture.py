@@ -59,7 +59,7 @@ ROOMS = {
     "training": {
         "evaluate_variant": {"evaluation", "faces"},
         "refine": {"train", "export", "stages", "checkpoints", "precision", "presets", "faces"},
-        "variant": {"train", "export", "stages", "checkpoints", "presets", "faces"},
+        "variant": {"train", "export", "stages", "checkpoints", "precision", "presets", "faces"},
         "tables": {
             *("train", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),
         },

@@ -1,9 +1,19 @@
-"""What numbers a step computes in on graphics cards."""
+"""What a run computes on, and in what numbers on graphics cards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+
+
+def accelerator_for(mixed_precision: str, **options: Any) -> Accelerator:
+    """Accelerate's entry to this machine's cards, or to its processor where it has none; `options` are its own."""
+    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=on_cpu, **options)
+    use_quick_kernels(accelerator.device)
+    return accelerator
 
 
 def use_quick_kernels(device: torch.device) -> None:

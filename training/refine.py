@@ -24,7 +24,7 @@ from .checkpoints import file_hash
 from .export import stage_path
 from .faces.augment import AugmentConfig
 from .faces.sampling import default_workers
-from .precision import use_quick_kernels
+from .precision import accelerator_for
 from .presets import MINI_DEGRADATIONS, NEARLY_SHARP, UNTOUCHED, StageConfig, TrainConfig, with_steps
 from .stages.image_loss import ImageLoss
 from .stages.whole import DecoderStage, TuningStage
@@ -145,9 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = model_path(args.base)
         config = refine_config(enlarged(load_codeformer(base)), args.steps or (None, None))
         config = replace(config, mixed_precision=args.mixed_precision)
-        on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-        accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=on_cpu)
-        use_quick_kernels(accelerator.device)
+        accelerator = accelerator_for(config.mixed_precision)
         workers = default_workers() if args.workers is None else args.workers
         refine(config, base, args.data, args.out, accelerator, val=args.val, workers=workers)
     except (ValueError, OSError, FloatingPointError) as error:

@@ -16,7 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codeformer_core.networks.config import CodeFormerConfig, VQConfig
@@ -31,7 +30,7 @@ from .evaluation.report import cell, markdown
 from .export import discriminator_path, stage_path
 from .faces.data import find_faces
 from .faces.sampling import default_workers
-from .precision import use_quick_kernels
+from .precision import accelerator_for
 from .presets import MINI_256, PAPER, TrainConfig, ablations, with_steps
 from .train import train_stage
 
@@ -211,11 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     base = SCALES[args.preset_scale]
-    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
     try:
         patient = InitProcessGroupKwargs(timeout=timedelta(hours=12))  # while one process measures, the others wait
-        accelerator = Accelerator(mixed_precision=base.mixed_precision, cpu=on_cpu, kwargs_handlers=[patient])
-        use_quick_kernels(accelerator.device)
+        accelerator = accelerator_for(base.mixed_precision, kwargs_handlers=[patient])
         tables = run(
             base,
             args.val,

@@ -44,7 +44,7 @@ from .export import (
 )
 from .faces.data import FaceFolder, SampleKey
 from .faces.sampling import default_workers, face_loader
-from .precision import use_quick_kernels
+from .precision import accelerator_for
 from .presets import PRESETS, StageConfig, TrainConfig, with_steps
 from .stages.adversary import Adversary
 from .stages.codebook import CodeUsage, count_codes, revive
@@ -369,9 +369,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ValueError("--steps is the length of one stage; give --stage 1, 2 or 3 with it")
             stages = [with_steps(s, args.steps) if n in numbers else s for n, s in enumerate(config.stages, 1)]
             config = replace(config, stages=tuple(stages))
-        on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-        accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=on_cpu)
-        use_quick_kernels(accelerator.device)
+        accelerator = accelerator_for(config.mixed_precision)
         if args.estimate:
             costs = [estimate(config, number, accelerator) for number in numbers]
             sys.stdout.write(f"{config.name} on {accelerator.device}, from one step of each stage\n{as_table(costs)}")

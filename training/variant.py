@@ -21,6 +21,7 @@ from codeformer_core.weights.variants import BASE_KEY, BASES, HASH_KEY, differen
 from .checkpoints import file_hash
 from .export import stage_path
 from .faces.augment import AugmentConfig
+from .precision import accelerator_for
 from .presets import MINI_DEGRADATIONS, NEARLY_SHARP, UNTOUCHED, StageConfig, TrainConfig, with_steps
 from .stages.image_loss import ImageLoss
 from .stages.variant import VariantStage
@@ -146,8 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.steps != 0:
             config = variant_config(args.job, load_codeformer(BASES[args.base]), args.steps)
-            on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-            accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=on_cpu)
+            accelerator = accelerator_for(config.mixed_precision)
             train_variant(config, BASES[args.base], args.data, args.out, accelerator)
         logger.info("%s", export_variant(args.job, args.base, args.out))
     except (ValueError, OSError, FloatingPointError) as error:
