@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("--bars needs all levels, 0 and 1 among --w and no --inputs; leave these options out")
         if args.data is None and not args.inputs:
             raise ValueError("no faces: give clean ones with --data, degraded ones with --inputs, or both")
+        if args.data is None and args.size is not None:
+            raise ValueError("--size is for faces that have clean ones; leave it out, or give these with --data")
         if args.data is not None and len(args.inputs) > 1:
             raise ValueError(f"one folder of --inputs belongs to the faces of --data, got {len(args.inputs)}")
         if len({folder.name for folder in args.inputs}) < len(args.inputs):
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             adain=args.adain,
             seed=args.seed,
             batch_size=args.batch_size,
+            size=args.size,
         )
         asked = [name.partition("=") for name in args.extra]
         extra = library_metrics(
@@ -93,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reference = find_faces(args.reference, min_side=args.min_side)
             if extra.sets and len(reference) < 2:
                 raise ValueError(f"{args.reference}: one face is no set to measure against; give two or more")
-            references = moments_of(reference, networks.image_size, extra, networks.device)
+            references = moments_of(reference, config.size or networks.image_size, extra, networks.device)
         given = {"model": args.model, "data": args.data, "reference": args.reference}
         described = {name: None if what is None else str(what) for name, what in given.items()}
         if args.data is None:
@@ -156,7 +159,7 @@ def evaluate(
         levels[level] = summary(values, lightness)
     return {
         "faces": len(faces),
-        "image_size": networks.image_size,
+        "image_size": config.size or networks.image_size,
         "seed": config.seed,
         "adain": config.adain,
         "clean_codes": "stage I" if networks.stage1 else "the model's own prediction for the clean face",

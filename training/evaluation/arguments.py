@@ -33,6 +33,7 @@ def parser(about: str) -> argparse.ArgumentParser:
     add("--limit", type=int, help="only the first faces")
     add("--min-side", type=int, default=128, help="px; smaller pictures are left out")
     add("--batch-size", type=int, default=8)
+    add("--size", type=int, help="px of the faces with a clean one, scaled to the model's side and back (default: it)")
     add("--bars", action="store_true", help="say which of the default model's bars are met")
     add("--strip", type=int, default=6, help="faces in the strips of w")
     add(

@@ -25,6 +25,7 @@ from codeformer_core.pictures.degradation import (
 )
 
 from ..faces.data import read_face, to_tensor
+from ..stages.image_loss import at_size
 from .frechet import Moments
 from .library_metrics import LibraryMetrics
 from .metrics import FaceMetric, to_unit
@@ -42,8 +43,11 @@ class EvalConfig:
     adain: bool = True
     seed: int = 0
     batch_size: int = 8
+    size: int | None = None  # px of the faces, which are scaled to the network's side and back (None: that side)
 
     def __post_init__(self):
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"size is at least 1 px, got {self.size}")
         if not all(0 <= w <= 1 for w in self.w):
             raise ValueError(f"the fidelity weight w lies between 0 and 1, got {self.w}")
         if self.batch_size < 1:
@@ -144,7 +148,8 @@ def compare(
     `inputs` gives the degraded picture of each clean face's stem instead of a level of `config`. A metric of `extra`
     that is of the whole set has one value, (1,): its distance from `references`, or without them from the clean faces.
     """
-    size, rows = networks.image_size, Rows(metrics, extra)
+    inside, rows = networks.image_size, Rows(metrics, extra)
+    size = config.size or inside
     clean_set = {metric: Moments() for metric in rows.sets}
     for start in tqdm(range(0, len(paths), config.batch_size), desc=level, unit="batch"):
         batch = paths[start : start + config.batch_size]
@@ -154,10 +159,10 @@ def compare(
         else:
             lq_faces = degraded(batch, faces, level, size, config)
         clean, lq = (torch.stack([to_tensor(face) for face in some]).to(networks.device) for some in (faces, lq_faces))
-        clean_codes = networks.clean_codes(clean)
+        clean_codes = networks.clean_codes(at_size(clean, inside))
         clean = to_unit(clean)
-        for name, output, codes in networks.rows(lq, clean_codes, config):
-            rows.add(name, to_unit(output), clean)
+        for name, output, codes in networks.rows(at_size(lq, inside), clean_codes, config):
+            rows.add(name, to_unit(lq if name == "Input" else at_size(output, size)), clean)
             if codes is not None:
                 rows.add_values(name, "codes", (codes == clean_codes).float().mean(1))
         if references is None:

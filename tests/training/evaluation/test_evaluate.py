@@ -5,18 +5,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from codeformer_core import CodeFormer, VQAutoEncoder
 from codeformer_core.weights.checkpoint import save_checkpoint
 from training.evaluate import evaluate, evaluate_without_clean, main
-from training.evaluation.compare import EvalConfig, Networks, at_strength, draw
+from training.evaluation.compare import EvalConfig, Networks, at_strength, degraded, draw
 from training.evaluation.library_metrics import LibraryMetrics, library_metrics
-from training.evaluation.metrics import RetinaFaceFeatures, feature_distance, lab_error, psnr, ssim, tone_error
+from training.evaluation.metrics import RetinaFaceFeatures, feature_distance, lab_error, psnr, ssim, to_unit, tone_error
 from training.evaluation.paper_tables import table_1, table_2
 from training.evaluation.report import bars, summary, table
 from training.evaluation.rows import moments_of
-from training.faces.data import degradation_level
+from training.faces.data import degradation_level, read_face, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,23 @@ def test_report_has_all_rows_and_its_bounds(networks, folder):
     again = evaluate(networks, sorted(folder.glob("*.png")), config)
     assert json.dumps(again) == json.dumps(report)
     assert len(table(report["levels"]).splitlines()) == 2 + len(rows)
+
+
+def test_faces_of_another_size_are_scaled_for_the_network_and_back(networks, folder):
+    paths, inside = sorted(folder.glob("*.png"))[:2], networks.image_size
+    config = EvalConfig(w=(0.5,), levels={"mild": EvalConfig().levels["mild"]}, size=2 * inside)
+    report = evaluate(networks, paths, config)
+    faces = [read_face(path, 2 * inside) for path in paths]
+    clean, lq = (
+        torch.stack([to_tensor(f) for f in some])
+        for some in (faces, degraded(paths, faces, "mild", 2 * inside, config))
+    )
+    restored = networks.codeformer.restore(F.interpolate(lq, (inside, inside), mode="area"), 0.5)
+    enlarged = F.interpolate(restored, (2 * inside, 2 * inside), mode="bilinear", align_corners=False)
+    for row, output in (("Input", lq), ("w = 0.5", enlarged)):
+        wanted = psnr(to_unit(output), to_unit(clean)).mean().item()
+        assert report["levels"]["mild"][row]["PSNR"] == pytest.approx(wanted, abs=1e-3)
+    assert report["image_size"] == 2 * inside
 
 
 def test_terciles_are_of_the_clean_faces_lightness():
