@@ -1,8 +1,8 @@
 """A model of 512 px out of a trained one of 256: python -m training.refine mini_256.safetensors --data FACES --out RUN.
 
 Squares of 2 x 2 pixels become channels of the same network, whose first result is the smaller model's with each pixel
-four times. Then the decoder alone learns finer detail from clean faces, and after it all but codebook and decoder as in
-stage III. The codes stay what they were, so that nothing has to be learnt anew. RUN/stage3.safetensors is the model.
+four times. Then the decoder alone learns finer detail from clean faces, and after it all but the codebook learns to
+restore. The codes stay what they were, so that nothing has to be learnt anew. RUN/stage3.safetensors is the model.
 The same command goes on where a run stopped.
 """
 
@@ -27,7 +27,7 @@ from .faces.sampling import default_workers
 from .precision import accelerator_for
 from .presets import MINI_DEGRADATIONS, NEARLY_SHARP, UNTOUCHED, StageConfig, TrainConfig, with_steps
 from .stages.image_loss import ImageLoss
-from .stages.whole import DecoderStage, TuningStage
+from .stages.whole import DecoderStage, FreeStage
 from .train import train_stage
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ DECODER = StageConfig(
 )
 RESTORER = StageConfig(
     **_COMMON,
-    steps=2_500,
-    decay=1_200,
+    steps=2_000,
+    decay=1_000,
     w_l1=4.0,
     w_adversarial=0.1,
     adversarial_from=300,
@@ -121,9 +121,9 @@ def refine(
     def decoder(config: TrainConfig, number: int, loss: ImageLoss, out: Path) -> tuple[DecoderStage, list[str]]:
         return DecoderStage(config, loss, enlarged(load_codeformer(base))), hashes
 
-    def restorer(config: TrainConfig, number: int, loss: ImageLoss, out: Path) -> tuple[TuningStage, list[str]]:
+    def restorer(config: TrainConfig, number: int, loss: ImageLoss, out: Path) -> tuple[FreeStage, list[str]]:
         before = stage_path(out, 2)
-        return TuningStage(replace(config, train_decoder=False), loss, load_codeformer(before)), [file_hash(before)]
+        return FreeStage(config, loss, load_codeformer(before)), [file_hash(before)]
 
     for number, build in ((2, decoder), (3, restorer)):
         train_stage(config, number, folders, out, accelerator, workers=workers, val=val, build=build)

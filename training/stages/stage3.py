@@ -59,9 +59,13 @@ class StageThree:
         if self.stage.detach_cft:
             tapped = {size: features.detach() for size, features in prediction.cft_features.items()}
             prediction = replace(prediction, cft_features=tapped)
-        restored = self.net.decode(prediction, TrainingWeights(w=phase.w), self.adain).float()
+        restored = self.net.decode(prediction, self.weights(batch, step), self.adain).float()
         image_loss, parts = self.image_loss(restored, batch, step)
         return Outcome(image_loss=image_loss, other_loss=loss, restored=restored, logs=logs | parts, accuracy=accuracy)
+
+    def weights(self, batch: dict[str, Any], step: int) -> CFTWeights:
+        """How far the features of a step's inputs tune the decoder."""
+        return TrainingWeights(w=self.stage.phase_at(step).w)
 
     def rows(self, net: CodeFormer, batch: dict[str, Any]) -> list[Tensor]:
         """Rows of a sample grid: input, restored at w = 0, 0.5 and 1, clean."""

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeformer_core.networks.cft import CFTWeights
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
+from ..draws import draws
 from ..precision import exact_distances
 from ..presets import TrainConfig
 from .image_loss import ImageLoss
@@ -29,6 +31,18 @@ class TuningStage(StageThree):
         super().__init__(config, image_loss, autoencoder, predictor)
         self.net.load_state_dict({name: state.get(name, t) for name, t in self.net.state_dict().items()})
         self.teacher = PredictedCodes(base)
+
+
+class FreeStage(TuningStage):
+    """All but the codebook is trained, each face at w = 0 or 1, so that decoder and CFT blocks learn side by side."""
+
+    def __init__(self, config: TrainConfig, image_loss: ImageLoss, base: CodeFormer):
+        super().__init__(config, image_loss, base)
+        self.seed = config.seed
+
+    def weights(self, batch: dict[str, Any], step: int) -> CFTWeights:
+        drawn = torch.rand(self.stage.batch_size, generator=draws(self.seed, step, "w")) < 0.5
+        return CFTWeights(w=drawn.float()[batch["slot"]].to(batch["lq"].device, non_blocking=True))
 
 
 class DecoderStage(TuningStage):
