@@ -205,6 +205,8 @@ def _add_machine(command: Any) -> Any:
         "mixed on processors that are faster so, else float32")  # fmt: skip
     add("--batch-size", type=int, metavar="N", help="faces at once through the network (default 4 on graphics "
         "cards, 1 on processors)")  # fmt: skip
+    add("--compile", action="store_true", help="compile the network for this machine first, for long runs on graphics "
+        "cards: the first faces wait for it, a minute or more; on processors it was measured to be slower")  # fmt: skip
     _add_downloads(machine)
     return add
 

@@ -1,12 +1,14 @@
 """What commands check and load before any work is put into pictures."""
 
 import argparse
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
 ON_CARDS = 4  # faces at once through the network, unless told otherwise
 
 
@@ -34,6 +36,10 @@ def load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
         raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
     search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
     net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
+    if args.compile:
+        from ..weights.compiling import compile_network
+
+        compile_network(net, say=logger.info)
     detector = None if args.aligned else load_detector(args.detector, device=device, config=search, **download)
     parser = load_parser(args.parser, device=device, **download) if args.parser else None
     if args.batch_size is None and device != "cpu":
