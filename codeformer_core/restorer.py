@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from .batches import in_batches
 from .detection.detector import Detector, Images, as_pictures
 from .detection.faces import Face, select_faces
 from .detection.pose import side_strength
@@ -176,25 +177,18 @@ class FaceRestorer:
         """
         results = [list(faces) for _ in weights]
         todo = [i for i, face in enumerate(faces) if not face.note]
-        done, batch = 0, self.config.batch_size
-        while done < len(todo):
-            chosen = [faces[i] for i in todo[done : done + batch]]
-            try:
-                prediction = self.predict(chosen)
-                decoded = [self.decode(chosen, prediction, w) for w in weights]
-            except torch.cuda.OutOfMemoryError:
-                if len(chosen) == 1:
-                    raise
-                decoded = None
-            if decoded is None:  # outside the handler, whose traceback would hold on to the memory
-                batch = len(chosen) // 2
-                torch.cuda.empty_cache()
-                logger.warning("out of GPU memory: going on with %d face(s) at a time", batch)
-                continue
+
+        def run(batch: Sequence[int]) -> list[list[AlignedFace]]:
+            chosen = [faces[i] for i in batch]
+            prediction = self.predict(chosen)
+            return [self.decode(chosen, prediction, w) for w in weights]
+
+        done = 0
+        for batch, decoded in in_batches(run, todo, self.config.batch_size):
             for result, restored in zip(results, decoded, strict=True):
-                for i, face in zip(todo[done:], restored, strict=False):
+                for i, face in zip(batch, restored, strict=True):
                     result[i] = face
-            done += len(chosen)
+            done += len(batch)
             if progress is not None:
                 progress(done, len(todo))
         for i, note in self.doubts(results[0]).items() if results else ():

@@ -1,6 +1,5 @@
 """Steady faces: along a track, what only noise changes is held, and what moves is followed."""
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batches import in_batches
 from ..networks.codeformer import CodePrediction
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
-
-logger = logging.getLogger(__name__)
 
 SURE = 5  # frames in a row that must doubt a restored track, or believe one that is left
 LOST = 10  # frames without the face after which it begins anew
@@ -80,13 +78,16 @@ class SteadyFaces:
         """
         result = list(faces)
         todo = [i for i, face in enumerate(faces) if not face.note]
-        size = self.restorer.config.batch_size
-        for start in range(0, len(todo), size):
-            chosen = todo[start : start + size]
-            for i, face in zip(chosen, self._restore_batch([faces[i] for i in chosen]), strict=True):
+        done = 0
+        for batch, (restored, tracks) in in_batches(
+            lambda batch: self._restored([faces[i] for i in batch]), todo, self.restorer.config.batch_size
+        ):
+            self._tracks = tracks
+            for i, face in zip(batch, restored, strict=True):
                 result[i] = face
+            done += len(batch)
             if progress is not None:
-                progress(min(start + size, len(todo)), len(todo))
+                progress(done, len(todo))
         notes = self.restorer.doubts(result)
         for i in todo:
             if note := self._left(result[i], notes.get(i, "")):
@@ -108,20 +109,6 @@ class SteadyFaces:
             left, contrary = doubt, 0
         self._doubts[track] = (left, contrary)
         return left
-
-    def _restore_batch(self, faces: Sequence[AlignedFace]) -> list[AlignedFace]:
-        try:
-            restored, tracks = self._restored(faces)
-        except torch.cuda.OutOfMemoryError:
-            if len(faces) == 1:
-                raise
-        else:
-            self._tracks = tracks
-            return restored
-        torch.cuda.empty_cache()
-        half = len(faces) // 2
-        logger.warning("out of GPU memory: going on with %d face(s) at a time", half)
-        return self._restore_batch(faces[:half]) + self._restore_batch(faces[half:])
 
     @torch.inference_mode()
     def _restored(self, faces: Sequence[AlignedFace]) -> tuple[list[AlignedFace], dict[int, _Past]]:
