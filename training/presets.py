@@ -51,6 +51,7 @@ class StageConfig:
     w_perceptual: float = 1.0
     w_crops: float = 0.0  # LPIPS of VGG16 on a crop of each face, at the size that it really has
     w_colour: float = 0.0  # mean colours of areas of 16 x 16 px
+    w_eyes: float = 0.0  # L1 of both eyes, which are a thirtieth of a face
     w_codebook: float = 1.0  # Eq. 3, stage I; its beta is in VQConfig
     beta_on: Literal["commitment", "codebook"] = "commitment"  # the term that beta weighs: Eq. 3 has the commitment's
     w_code: float = 0.5  # cross-entropy of Eq. 6, stages II and III

@@ -61,6 +61,7 @@ RESTORER = StageConfig(
     steps=2_000,
     decay=1_000,
     w_l1=4.0,
+    w_eyes=1.0,  # brown ones came out green
     w_adversarial=0.1,
     adversarial_from=300,
     degradations=(*MINI_DEGRADATIONS * 3, *(NEARLY_SHARP,) * 3, UNTOUCHED),  # as in preset mini

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeformer_core.pasting.alignment import template
+
 from ..draws import draws
 from ..presets import StageConfig, TrainConfig
 
@@ -14,7 +16,7 @@ AREA = 16  # px, side of the squares whose mean colours are compared: an iris is
 
 
 class ImageLoss:
-    """The losses of the restored face alone: L1, perceptual, LPIPS on crops, mean colours.
+    """The losses of the restored face alone: L1, perceptual, LPIPS on crops, mean colours, eyes.
 
     A face that is stored at n px, fewer than the network's, is only enlarged: both pictures are averaged down to n, so
     that detail which it does not have is neither asked for nor punished. Losses of weight 0 are not taken.
@@ -44,6 +46,9 @@ class ImageLoss:
         if stage.w_colour:
             parts["colour"] = (F.avg_pool2d(restored, AREA) - F.avg_pool2d(hq, AREA)).abs().mean()
             loss = loss + stage.w_colour * parts["colour"]
+        if stage.w_eyes:
+            parts["eyes"] = (eyes(restored) - eyes(hq)).abs().mean()
+            loss = loss + stage.w_eyes * parts["eyes"]
         squares = torch.stack([(a.detach().clamp(-1, 1) - b).square().mean() for a, b in pairs]).mean()
         return loss, parts | {"psnr": -10 * (squares / 4).clamp_min(1e-10).log10()}
 
@@ -60,6 +65,14 @@ def at_size(pair: Tensor, size: int) -> Tensor:
     if pair.shape[-1] > size:
         return F.interpolate(pair, (size, size), mode="area")
     return F.interpolate(pair, (size, size), mode="bilinear", align_corners=False)
+
+
+def eyes(faces: Tensor) -> Tensor:
+    """Both eyes of aligned faces (b, 3, s, s), side by side: (b, 3, n, 2 n), a pixel for each 4 of a face of 512 px."""
+    small = at_size(faces, max(faces.shape[-1] // 4, 32))
+    side = small.shape[-1] // 8
+    corners = [(round(y - (side - 1) / 2), round(x - (side - 1) / 2)) for x, y in template(small.shape[-1])[:2]]
+    return torch.cat([small[..., top : top + side, left : left + side] for top, left in corners], dim=-1)
 
 
 def crop(pair: Tensor, y: float, x: float) -> Tensor:

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from codeformer_core.pasting.alignment import template
 from training.averaging import cast_convolutions
 from training.presets import MINI, StageConfig
-from training.stages.image_loss import CROP, ImageLoss, at_size, crop
+from training.stages.image_loss import CROP, ImageLoss, at_size, crop, eyes
 from training.stages.perceptual import load_perceptual
 from training.stages.shift_tolerant import ShiftTolerantLPIPS, weights_file
 
@@ -102,3 +103,14 @@ def test_shift_tolerant_lpips(backbone, golden):
     near, far = (net((x + s * noise).clamp(-1, 1), x) for s in (0.1, 0.4))
     assert 0 < near < far
     assert net((x + 0.2 * noise).clamp(-1, 1), x) == pytest.approx(golden, rel=1e-3)  # of the package itself
+
+
+def test_eyes_are_squares_about_the_templates_eyes():
+    face = torch.zeros(1, 3, 512, 512, requires_grad=True)
+    (seen,) = torch.autograd.grad(eyes(face).sum(), face)
+    rows, columns = (seen[0, 0] > 0).nonzero(as_tuple=True)
+    for side, (x, y) in zip((columns < 256, columns >= 256), template(512)[:2], strict=True):
+        assert side.sum() == 64 * 64
+        assert rows[side].float().mean() == pytest.approx(y, abs=2)
+        assert columns[side].float().mean() == pytest.approx(x, abs=2)
+    assert eyes(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 4, 8)
