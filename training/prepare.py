@@ -28,7 +28,8 @@ from codeformer_core.pictures.arrays import from_float
 from codeformer_core.pictures.files import PictureError, read_picture, write_picture
 from codeformer_core.pictures.folders import find_pictures
 
-from .faces.lightness import face_lightness, face_region
+from .faces.lightness import face_lightness
+from .faces.regions import face_region
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from codeformer_core.pasting.masks import square_mask
 
 from ..faces.augment import polyline_mask
 from ..faces.data import read_face
-from ..faces.lightness import face_region
+from ..faces.regions import face_region
 from .metrics import FaceMetric
 
 SHARE = 0.25  # of the face, that strokes cover

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.lightness import face_region, to_lab
+from ..faces.lightness import to_lab
+from ..faces.regions import face_region, iris_region, surroundings
 from ..stages.perceptual import RetinaFaceFeatures
 
 FaceMetric = Callable[[Tensor, Tensor], Tensor]
@@ -65,6 +66,18 @@ def tone_error(restored: Tensor, clean: Tensor) -> Tensor:
     return _each_pair(restored, clean, lambda a, b: np.linalg.norm(a[region].mean(0) - b[region].mean(0)))
 
 
+def iris_error(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean over both irises of each pixel's distance in a and b of CIE Lab: whether eyes keep their colour."""
+    region = iris_region(clean.shape[-1])
+    return _each_pair(restored, clean, lambda a, b: np.linalg.norm(a[region, 1:] - b[region, 1:], axis=-1).mean())
+
+
+def surroundings_error(restored: Tensor, clean: Tensor) -> Tensor:
+    """As `lab_error`, of what is around the head: whether backgrounds keep their colours."""
+    weights = surroundings(clean.shape[-1])
+    return _each_pair(restored, clean, lambda a, b: np.average(np.linalg.norm(a - b, axis=-1), weights=weights))
+
+
 def _each_pair(restored: Tensor, clean: Tensor, distance: Callable[[np.ndarray, np.ndarray], np.floating]) -> Tensor:
     labs = [[to_lab(np.ascontiguousarray(face)) for face in _as_pictures(faces)] for faces in (restored, clean)]
     return torch.tensor([float(distance(a, b)) for a, b in zip(*labs, strict=True)])
@@ -83,6 +96,8 @@ def bundled_metrics(device: torch.device | str = "cpu") -> dict[str, FaceMetric]
         "PD": partial(feature_distance, features),
         "Lab": lab_error,
         "tone": tone_error,
+        "iris": iris_error,
+        "around": surroundings_error,
     }
 
 

@@ -16,7 +16,7 @@ from .compare import EvalConfig, Networks, degraded
 from .metrics import to_unit
 
 TERCILES = ("dark", "middle", "light")
-DECIMALS = {"PSNR": 2, "Lab": 2, "tone": 2, "FID": 2, "FD-A": 2, "MUSIQ": 2}  # 3 for all others
+TWO_DECIMALS = ("PSNR", "Lab", "tone", "iris", "around", "FID", "FD-A", "MUSIQ")  # 3 for all others
 
 
 def summary(values: Mapping[str, Mapping[str, np.ndarray]], lightness: Sequence[float]) -> dict[str, dict[str, Any]]:
@@ -55,7 +55,7 @@ def table(levels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 def cell(row: Mapping[str, Any], metric: str) -> str:
     """A mean as a table shows it; empty where the row has none."""
-    return f"{row[metric]:.{DECIMALS.get(metric, 3)}f}" if metric in row else ""
+    return f"{row[metric]:.{2 if metric in TWO_DECIMALS else 3}f}" if metric in row else ""
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:

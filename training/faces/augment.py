@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .regions import surroundings
+
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, as in JPEG and OpenCV's greyscale
 TO_YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # FCC NTSC: hue is the angle in I, Q
 
@@ -65,9 +67,7 @@ def draw_background(rng: np.random.Generator) -> dict[str, Any]:
 
 def other_background(face: np.ndarray, colours: dict[str, Any]) -> np.ndarray:
     """A uint8 face whose colours change outside an ellipse about the head, which fades over a tenth of the side."""
-    y, x = (np.mgrid[: face.shape[0], : face.shape[1]] + 0.5) / face.shape[0]
-    away = np.hypot((x - 0.5) / 0.40, (y - 0.52) / 0.50)  # 1 on the ellipse
-    outside = np.clip((away - 0.85) / 0.25, 0, 1)[..., None]
+    outside = surroundings(len(face))[..., None]
     return np.rint(face + outside * (jitter(face, **colours) - face.astype(np.float32))).astype(np.uint8)
 
 

@@ -5,13 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-CENTRE, HALF_AXES = (256, 290), (100, 135)  # x, y in px of the FFHQ 512 template: brows to chin, between the cheeks
-
-
-def face_region(size: int) -> np.ndarray:
-    """(size, size) bool: the ellipse that is face, and hardly ever hair or background, in an aligned crop."""
-    y, x = (np.mgrid[:size, :size] + 0.5) * (512 / size)
-    return ((x - CENTRE[0]) / HALF_AXES[0]) ** 2 + ((y - CENTRE[1]) / HALF_AXES[1]) ** 2 <= 1
+from .regions import face_region
 
 
 def to_lab(face: np.ndarray) -> np.ndarray:

@@ -9,15 +9,27 @@ import torch.nn.functional as F
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from codeformer_core import CodeFormer, VQAutoEncoder
+from codeformer_core.pasting.alignment import template
 from codeformer_core.weights.checkpoint import save_checkpoint
 from training.evaluate import evaluate, evaluate_without_clean, main
 from training.evaluation.compare import EvalConfig, Networks, at_strength, degraded, draw
 from training.evaluation.library_metrics import LibraryMetrics, library_metrics
-from training.evaluation.metrics import RetinaFaceFeatures, feature_distance, lab_error, psnr, ssim, to_unit, tone_error
+from training.evaluation.metrics import (
+    RetinaFaceFeatures,
+    feature_distance,
+    iris_error,
+    lab_error,
+    psnr,
+    ssim,
+    surroundings_error,
+    to_unit,
+    tone_error,
+)
 from training.evaluation.paper_tables import table_1, table_2
 from training.evaluation.report import bars, summary, table
 from training.evaluation.rows import moments_of
 from training.faces.data import degradation_level, read_face, to_tensor
+from training.faces.regions import surroundings
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +87,19 @@ def test_tone_error_is_the_shift_of_the_whole_face(faces):
     darker = torch.full((1, 3, 64, 64), 94 / 255)  # L = 40
     assert tone_error(darker, grey).item() == pytest.approx(10, abs=0.3)
     assert lab_error(darker, grey).item() == pytest.approx(10, abs=0.3)
+
+
+def test_irises_and_surroundings_are_seen_alone():
+    grey = torch.full((1, 3, 512, 512), 0.5)
+    green_eyes, other_background = grey.clone(), grey.clone()
+    for x, y in template(512)[:2].round().astype(int):
+        green_eyes[:, 1, y - 12 : y + 13, x - 12 : x + 13] += 0.2
+    other_background[..., :40, :40] = 1
+    assert iris_error(green_eyes, grey) > 20
+    assert iris_error(other_background, grey) == surroundings_error(green_eyes, grey) == 0
+    share = 40 * 40 / surroundings(512).sum()
+    assert surroundings_error(other_background, grey).item() == pytest.approx(46.6 * share, rel=0.01)  # L 53.4 to 100
+    assert iris_error(grey + 0.2, grey) == pytest.approx(0, abs=0.05)  # lightness is not colour
 
 
 def test_degradation_of_a_face_is_fixed_by_its_name():

@@ -12,7 +12,8 @@ from codeformer_core.pictures.degradation import HEAVY, MILD, PAPER, Degradation
 from training.faces import data
 from training.faces.augment import AugmentConfig, augment_face, change_colours, jitter, polyline_mask
 from training.faces.data import FaceFolder, SampleKey, degradation_level, to_tensor
-from training.faces.lightness import balance_weights, face_lightness, face_region
+from training.faces.lightness import balance_weights, face_lightness
+from training.faces.regions import face_region
 from training.faces.sampling import face_loader
 from training.prepare import PrepareConfig, main, prepare
 
