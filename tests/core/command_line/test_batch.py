@@ -393,15 +393,20 @@ def test_an_interrupted_run_leaves_whole_files_and_is_gone_on_with(tmp_path, run
     for i in range(4):
         save(tmp_path / "in" / f"{i}.png", pixels(i))
     run(tmp_path / "in" / "2.png", w=0.1, save_crops=True)  # an older result, half replaced when it stops
-    original, calls = getattr(batch, step), []
+    original, write, here = getattr(batch, step), batch._write, threading.local()
+
+    def writing(opened, *args):  # by two threads at once
+        here.name, here.calls = opened.job.source.name, 0
+        return write(opened, *args)
 
     def stopping(*args):
-        calls.append(args)
-        if len(calls) == {"write_picture": 7, "write_report": 6}.get(step, 3):  # a step of 2.png
+        here.calls += 1
+        if here.name == "2.png" and here.calls == {"write_report": 2}.get(step, 1):
             raise stop
         return original(*args)
 
     with monkeypatch.context() as patch:
+        patch.setattr(batch, "_write", writing)
         patch.setattr(batch, step, stopping)
         with pytest.raises(type(stop)):
             run(tmp_path / "in", save_crops=True)
