@@ -16,12 +16,12 @@ from torch.profiler import ProfilerActivity, profile
 from codeformer_core import CodeFormer, CodeFormerConfig
 from codeformer_core.detection.mobile_retinaface import MobileRetinaFace
 from codeformer_core.facexlib_nets import build_bisenet, build_parsenet, build_retinaface
-from codeformer_core.weights.checkpoint import for_inference
-from training.presets import MINI, MINI_256
+from codeformer_core.models import BUNDLED
+from codeformer_core.weights.checkpoint import checkpoint_info, for_inference
 
 from .measure import machine
 
-CODEFORMERS = {"official": CodeFormerConfig(), "mini": MINI.model, "mini_256": MINI_256.model}
+CODEFORMERS = {"official": CodeFormerConfig(), "mini": checkpoint_info(BUNDLED).config}
 OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
     "retinaface_mobile0.25": (MobileRetinaFace, (640, 1138)),
     "retinaface_resnet50": (build_retinaface, (640, 1138)),

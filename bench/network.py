@@ -20,14 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from codeformer_core import CodeFormer, CodeFormerConfig
 from codeformer_core.command_line.memory import keep_freed_memory
-from codeformer_core.weights.checkpoint import for_inference
+from codeformer_core.models import BUNDLED
+from codeformer_core.weights.checkpoint import checkpoint_info, for_inference
 from codeformer_core.weights.onnx_file import export_onnx
-from training.presets import MINI_256
 
 from .measure import Row, median_ratio, rows_of, take_turns
 from .plain import plain
 
-NETWORKS = {"mini": MINI_256.model, "official": CodeFormerConfig()}
+NETWORKS = {"mini": checkpoint_info(BUNDLED).config, "official": CodeFormerConfig()}
 BATCHES = (1, 4)  # the official one only at 1, since a batch gains little on a CPU and takes minutes
 WANTED = {"float32": "1.3", "mixed": "2"}
 
