@@ -8,8 +8,8 @@ import torch
 
 from codeformer_core import CodeFormer, load_codeformer
 from codeformer_core.fidelity.plan import FidelityPlan
-from codeformer_core.models import Usage
-from codeformer_core.weights.checkpoint import save_checkpoint
+from codeformer_core.models import BUNDLED, Usage
+from codeformer_core.weights.checkpoint import checkpoint_info, save_checkpoint
 
 
 def test_another_fidelity_repeats_neither_detection_nor_prediction(nodes, image):
@@ -206,7 +206,7 @@ def test_an_unreadable_official_model_gives_way_to_the_bundled_one(run, tmp_path
     (tmp_path / "codeformer.pth").write_bytes(b"PK\x03\x04 this is no checkpoint")
     said = run("report").Report()
     model = run("loaded").default_model(said)
-    assert model.net.config.vq.image_size == 256
+    assert model.net.config == checkpoint_info(BUNDLED).config
     assert said.text.startswith("codeformer.pth cannot be used, so the bundled model was: ")
 
 
