@@ -34,14 +34,17 @@ class TuningStage(StageThree):
 
 
 class FreeStage(TuningStage):
-    """All but the codebook is trained, each face at w = 0 or 1, so that decoder and CFT blocks learn side by side."""
+    """All but the codebook is trained, each face at w = 0 or 1, so that decoder and CFT blocks learn side by side.
+
+    Two of three are at 1: at 0 the codebook sets a limit that is soon met.
+    """
 
     def __init__(self, config: TrainConfig, image_loss: ImageLoss, base: CodeFormer):
         super().__init__(config, image_loss, base)
         self.seed = config.seed
 
     def weights(self, batch: dict[str, Any], step: int) -> CFTWeights:
-        drawn = torch.rand(self.stage.batch_size, generator=draws(self.seed, step, "w")) < 0.5
+        drawn = torch.rand(self.stage.batch_size, generator=draws(self.seed, step, "w")) < 2 / 3
         return CFTWeights(w=drawn.float()[batch["slot"]].to(batch["lq"].device, non_blocking=True))
 
 
