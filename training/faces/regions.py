@@ -15,10 +15,11 @@ def face_region(size: int) -> np.ndarray:
 
 
 def iris_region(size: int) -> np.ndarray:
-    """(size, size) bool: a disc in the middle of each eye."""
+    """(size, size) bool: a disc in the middle of each eye, of one pixel at least."""
     y, x = _places(size)
+    radius = max(IRIS_RADIUS, 0.75 * 512 / size)  # half a pixel's diagonal, and a little
     eyes = template(512)[:2] + 0.5
-    return np.any([np.hypot(x - eye[0], y - eye[1]) <= IRIS_RADIUS for eye in eyes], axis=0)
+    return np.any([np.hypot(x - eye[0], y - eye[1]) <= radius for eye in eyes], axis=0)
 
 
 def surroundings(size: int) -> np.ndarray:

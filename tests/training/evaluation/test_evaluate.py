@@ -100,6 +100,8 @@ def test_irises_and_surroundings_are_seen_alone():
     share = 40 * 40 / surroundings(512).sum()
     assert surroundings_error(other_background, grey).item() == pytest.approx(46.6 * share, rel=0.01)  # L 53.4 to 100
     assert iris_error(grey + 0.2, grey) == pytest.approx(0, abs=0.05)  # lightness is not colour
+    tiny = torch.full((1, 3, 16, 16), 0.5)
+    assert iris_error(tiny, tiny) == 0  # and not NaN, of no pixel at all
 
 
 def test_degradation_of_a_face_is_fixed_by_its_name():
