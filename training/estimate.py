@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
 
-from .averaging import WeightAverage, cast_convolutions, channels_last
+from .averaging import WeightAverage, channels_last
 from .presets import StageConfig, TrainConfig
 from .stages.adversary import Adversary
 from .stages.group_norm import use_quick_norms
 from .stages.image_loss import ImageLoss
+from .stages.judges import load_judges
 from .stages.perceptual import load_perceptual, untrained_vgg
-from .stages.shift_tolerant import ShiftTolerantLPIPS
 from .stages.stage1 import StageOne
 from .stages.stage2 import StageTwo
 from .stages.stage3 import StageThree
@@ -51,18 +51,7 @@ class Cost:
 def estimate(config: TrainConfig, number: int, accelerator: Accelerator) -> Cost:
     """Take two steps of one face: one counts, the other is timed."""
     stage_config, device = config.stage(number), accelerator.device
-    judges, perceptual, crops = config.judges_faces(number), None, None
-    if (judges and stage_config.w_perceptual) or config.discriminator == "projected":
-        try:
-            perceptual = load_perceptual(config.perceptual)
-        except ValueError:  # the weights are not at hand, and do not matter here
-            perceptual = untrained_vgg()
-        channels_last(perceptual, device)
-    if judges and stage_config.w_crops:
-        crops = channels_last(ShiftTolerantLPIPS("vgg"), device)
-    if accelerator.mixed_precision == "bf16":
-        for judge in (perceptual, crops):
-            cast_convolutions(judge, torch.bfloat16)
+    perceptual, crops = load_judges(config, number, accelerator, lambda: _any_perceptual(config))
     stage = _untrained_stage(config, number, ImageLoss(config, number, perceptual, crops))
     net = channels_last(stage.net, device).train()
     if device.type == "cpu":
@@ -116,6 +105,13 @@ def as_table(costs: list[Cost]) -> str:
         rows.append((f"{cost.number}", f"{cost.steps:,}", f"{cost.batch_size}", *sizes, *spent))
     together = f"{sum(cost.days for cost in costs):.1f} days in one process, if faces are read as quickly"
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n{together}\n"
+
+
+def _any_perceptual(config: TrainConfig) -> nn.Module:
+    try:
+        return load_perceptual(config.perceptual)
+    except ValueError:  # the weights are not at hand, and do not matter here
+        return untrained_vgg()
 
 
 def _untrained_stage(config: TrainConfig, number: int, image_loss: ImageLoss) -> StageOne | StageTwo | StageThree:

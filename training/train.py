@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from codeformer_core.weights.checkpoint import save_checkpoint
 
 from .averaging import (
     WeightAverage,
-    cast_convolutions,
     channels_last,
     check_same,
     shared_losses,
@@ -50,8 +50,8 @@ from .stages.adversary import Adversary
 from .stages.codebook import CodeUsage, count_codes, revive
 from .stages.group_norm import use_quick_norms
 from .stages.image_loss import ImageLoss
+from .stages.judges import load_judges
 from .stages.perceptual import load_perceptual
-from .stages.shift_tolerant import ShiftTolerantLPIPS
 from .stages.stage1 import StageOne
 from .stages.stage2 import StageTwo
 from .stages.stage3 import StageThree
@@ -94,15 +94,9 @@ def train_stage(
     folder, is_main = out / f"stage{number}", accelerator.is_main_process
 
     torch.manual_seed(config.seed * 10 + number)  # the random weights
-    judges = config.judges_faces(number)
-    perceptual = crops = None
-    if (judges and stage_config.w_perceptual) or config.discriminator == "projected":  # which looks through it too
-        perceptual = channels_last(load_perceptual(config.perceptual, perceptual_weights), device)
-    if judges and stage_config.w_crops:
-        crops = channels_last(ShiftTolerantLPIPS("vgg"), device)
-    if accelerator.mixed_precision == "bf16":  # as autocast would make them at each step
-        for fixed in (perceptual, crops):
-            cast_convolutions(fixed, torch.bfloat16)
+    perceptual, crops = load_judges(
+        config, number, accelerator, partial(load_perceptual, config.perceptual, perceptual_weights)
+    )
     stage, origin = (build or build_stage)(config, number, ImageLoss(config, number, perceptual, crops), out)
     if begin is not None:
         begin_from(stage.net, begin, number)
