@@ -1,4 +1,4 @@
-"""The pictures of the help pages, made by the bundled model: `python -m bench.help_pictures`, after it has changed."""
+"""The pictures of the help pages and of the README that the bundled model makes: run it after the model has changed."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,23 @@ def strip(name: str, tiles: dict[str, Any]) -> None:
     write_picture(IMAGES / f"{name}.jpg", (np.concatenate(drawn, 1) * 255).round().astype(np.uint8), quality=85)
 
 
+def before_after() -> None:
+    """docs/before_after.jpg: the faces of a group as they are, and at w = 0, 0.5 and 1."""
+    faces = [face_of("group.jpg", number) for number in range(4)]
+    rows = {"input": [face.crop for face in faces]}
+    rows |= {f"w = {w:g}": [restored(face, w).restored for face in faces] for w in (0.0, 0.5, 1.0)}
+    drawn = []
+    for title, tiles in rows.items():
+        label = np.full((256, 60, 3), 255, np.uint8)
+        cv2.putText(label, title, (2, 132), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+        scaled = [cv2.resize(tile, (256, 256), interpolation=cv2.INTER_AREA) for tile in tiles]
+        drawn.append(np.concatenate([label / np.float32(255), *scaled], 1))
+    picture = (np.concatenate(drawn) * 255).round().astype(np.uint8)
+    write_picture(ROOT / "docs" / "before_after.jpg", picture, quality=90)
+
+
 def main() -> None:
+    before_after()
     IMAGES.mkdir(exist_ok=True)
     lq = face_of("astronaut.jpg", level="mild")
     sizes = net.config.cft_sizes
