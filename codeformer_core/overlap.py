@@ -1,5 +1,6 @@
 """Work in threads of its own, before and behind what the caller does: in order, and a bounded number at a time."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,11 @@ AT_ONCE = 3  # items that are prepared before they are asked for, and so many th
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def available_cores() -> int:
+    """How many of this machine's cores the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(items: Iterable[T], *stages: Callable[[Any], Any]) -> Generator[tuple[T, Future[Any]], None, None]:
@@ -46,13 +52,13 @@ def _after(before: Future[Any], stage: Callable[[Any], Any]) -> Any:
 
 
 class Behind(Generic[R]):
-    """Threads that finish things behind the caller, two at a time, who gets the results in order.
+    """Threads that finish things behind the caller, who gets the results in order: half of the cores, two to four.
 
     On leaving the `with`, what has not begun is dropped.
     """
 
     def __init__(self) -> None:
-        self._threads, self._waiting = ThreadPoolExecutor(2), deque[Future[R]]()
+        self._threads, self._waiting = ThreadPoolExecutor(min(4, max(2, available_cores() // 2))), deque[Future[R]]()
 
     def __enter__(self) -> "Behind[R]":
         return self

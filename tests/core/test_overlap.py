@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from codeformer_core import overlap
 from codeformer_core.overlap import AT_ONCE, Behind, ahead
 
 
@@ -106,6 +107,15 @@ def test_what_is_behind_comes_in_order_and_is_dropped_after_an_error():
     assert results == list(range(len(results)))
     assert set(results) <= set(done)
     assert len(done) < 20
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 2), (2, 2), (6, 3), (32, 4)])
+def test_more_cores_finish_more_at_a_time(monkeypatch, cores, threads):
+    monkeypatch.setattr(overlap, "available_cores", lambda: cores)
+    together = threading.Barrier(threads)
+    with Behind[int]() as behind:
+        done = [n for _ in range(threads) for n in behind.finish(together.wait, 10)]  # an error unless all run together
+        assert sorted([*done, *behind.rest()]) == list(range(threads))
 
 
 def test_stages_overlap():

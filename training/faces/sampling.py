@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
+from codeformer_core.overlap import available_cores
 from codeformer_core.pictures.degradation import degradation_rng
 
 from .data import FaceFolder, SampleKey
@@ -113,8 +114,7 @@ def face_loader(
 
 def default_workers() -> int:
     """How many loader workers a process has: its share of this machine's cores, at most 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # which torchrun sets
+    return min(4, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # which torchrun sets
 
 
 def _start_method() -> str:
