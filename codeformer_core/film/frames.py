@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..pictures.arrays import channel_max
 from .pyav import pyav
 
 # Of FFmpeg's enumerations, which PyAV hands on as numbers.
@@ -116,7 +117,7 @@ def with_changes(frame: Any | None, before: np.ndarray, after: np.ndarray, forma
     if frame is None or before.shape != after.shape or frame.format.is_rgb != av.VideoFormat(format).is_rgb:
         return to_frame(after, format, colours)
     frame = frame.reformat(format=format, interpolation=_quality())  # itself, if it is in that format
-    changed = (before != after).any(-1)
+    changed = channel_max(cv2.absdiff(before, after)) > 0
     return _keep(frame, to_frame(after, format, colours), changed) if changed.any() else frame
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..batches import in_batches
 from ..networks.codeformer import CodePrediction
+from ..pictures.arrays import channel_max
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 
@@ -211,6 +212,6 @@ class SteadyFaces:
 def stillness(before: np.ndarray, after: np.ndarray, motion: float) -> np.ndarray:
     """(s, s) float32: how far each place of two crops (s, s, 3) differs by noise alone: 1 still, towards 0 changed."""
     blur = len(after) * BLUR
-    change = np.abs(cv2.GaussianBlur(after - before, (0, 0), blur)).max(-1)
+    change = channel_max(np.abs(cv2.GaussianBlur(after - before, (0, 0), blur)))
     noise = min(NOISE * float(np.median(change)), NOISE_LIMIT)
     return np.exp(-((np.clip(change - noise, 0, None) / motion) ** 2)).astype(np.float32)

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from ..pictures.arrays import channel_min
+
 XYZ_OF_RGB = np.array(  # of linear sRGB, IEC 61966-2-1, with white at 1
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
@@ -33,7 +35,7 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
     grey = np.clip(xyz[..., 1:2], 0, 1)
     chroma = linear - grey
     room = np.where(chroma > 0, 1 - grey, grey) / np.maximum(np.abs(chroma), 1e-9)
-    linear = np.clip(grey + np.minimum(room.min(-1, keepdims=True), 1) * chroma, 0, 1)
+    linear = np.clip(grey + np.minimum(channel_min(room)[..., None], 1) * chroma, 0, 1)
     rgb = np.where(linear > 0.0031308, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055, 12.92 * linear)
     return rgb.astype(np.float32)
 

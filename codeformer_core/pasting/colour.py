@@ -5,6 +5,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from ..pictures.arrays import channel_max, channel_min
+
 ColourMatch = Literal["none", "lab", "wavelet"]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601, as JPEG and `cv2.COLOR_RGB2GRAY`
 
@@ -20,7 +22,7 @@ def match_colour(restored: np.ndarray, crop: np.ndarray, mode: ColourMatch, insi
     if mode == "lab":
         return _match_lab(restored, crop, inside)
     if mode == "wavelet":
-        return np.clip(restored + (low_band(crop) - low_band(restored)), 0, 1)
+        return np.clip(restored + low_band(crop - restored), 0, 1)
     raise ValueError(f"colour match is none, lab or wavelet, got {mode!r}")
 
 
@@ -46,7 +48,7 @@ def low_band(image: np.ndarray, levels: int = 5) -> np.ndarray:
 
 def is_grey(crop: np.ndarray, inside: np.ndarray, tolerance: float = 2 / 255) -> bool:
     """Whether a crop's channels are equal (to JPEG's rounding) wherever it shows the picture."""
-    spread = (crop.max(-1) - crop.min(-1))[inside]
+    spread = (channel_max(crop) - channel_min(crop))[inside]
     return bool(spread.size) and float(spread.max()) <= tolerance
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..pictures.arrays import WHITE, check_picture, check_values, from_float, to_float
+from ..pictures.arrays import WHITE, channel_min, check_picture, check_values, from_float, to_float
 from .alignment import crop_part, read_region
 
 WHITE_STROKE = 0.98  # from which value on all three channels are a white stroke: JPEG makes 255 to 250
@@ -46,7 +46,7 @@ def hole_of(mask: np.ndarray, size: tuple[int, int], *, threshold: float = 0.5, 
 
 def white_hole(image: np.ndarray, *, grow: int = 1) -> Hole:
     """The hole of a picture (h, w, 3) in which strokes were painted pure white."""
-    white = (to_float(check_picture(image)).min(-1) >= WHITE_STROKE).astype(np.uint8)
+    white = (channel_min(to_float(check_picture(image))) >= WHITE_STROKE).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (SPECK, SPECK))
     return _hole(cv2.morphologyEx(white, cv2.MORPH_OPEN, kernel).astype(bool), grow)
 

@@ -7,6 +7,8 @@ face's own colours, as most hands have, cannot be told so (bench/occlusion.py).
 import cv2
 import numpy as np
 
+from ..pictures.arrays import channel_max
+
 COARSE = 1 / 40  # of the crop's side: sigma of the Gaussian through which both are compared
 LIMITS = 0.08, 0.16  # of the range of colours: what differs less is face, what differs more is something else
 GROWN = 1 / 24  # of the crop's side: how far the hidden places are widened, over their soft edges
@@ -23,7 +25,7 @@ def unhidden(crop: np.ndarray, drawn: np.ndarray, inside: np.ndarray) -> np.ndar
     size = len(crop)
     change = cv2.GaussianBlur(crop - drawn, (0, 0), COARSE * size)
     change -= np.median(change[inside], axis=0)
-    far = np.abs(change).max(-1)
+    far = channel_max(np.abs(change))
     hidden = np.clip((far - LIMITS[0]) / (LIMITS[1] - LIMITS[0]), 0, 1)
     reach = 2 * round(GROWN * size) + 1
     hidden = cv2.dilate(hidden, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))

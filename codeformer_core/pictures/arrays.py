@@ -1,5 +1,6 @@
 """The one place where pictures change form: (h, w, 3) arrays outside, (b, c, h, w) in [-1, 1] inside."""
 
+import cv2
 import numpy as np
 import torch
 from einops import rearrange
@@ -51,6 +52,18 @@ def check_values(image: np.ndarray, what: str = "a float picture", overshoot: fl
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     """Samples (h, w, ...) that were stored in one of EXIF's orientations, as they are to be seen."""
     return np.ascontiguousarray(UPRIGHT[orientation](samples)) if orientation in UPRIGHT else samples
+
+
+def channel_max(image: np.ndarray) -> np.ndarray:  # (h, w, 3) -> (h, w)
+    """The largest of each pixel's channels. NumPy takes ten times as long along an axis of three."""
+    first, second, third = cv2.split(image)
+    return cv2.max(cv2.max(first, second), third)
+
+
+def channel_min(image: np.ndarray) -> np.ndarray:  # (h, w, 3) -> (h, w)
+    """The smallest of each pixel's channels."""
+    first, second, third = cv2.split(image)
+    return cv2.min(cv2.min(first, second), third)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -3,7 +3,16 @@ import numpy as np
 import pytest
 import torch
 
-from codeformer_core.pictures.arrays import check_picture, check_values, from_float, from_network, to_float, to_network
+from codeformer_core.pictures.arrays import (
+    channel_max,
+    channel_min,
+    check_picture,
+    check_values,
+    from_float,
+    from_network,
+    to_float,
+    to_network,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -82,3 +91,11 @@ def test_other_shapes_and_dtypes_are_named(image):
     with pytest.raises(ValueError, match=r"\(h, w, 3\)") as error:
         check_picture(image)
     assert f"{image.shape} {image.dtype}" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_the_largest_and_the_smallest_channel(rng, dtype):
+    image = (rng.random((5, 7, 3)) * 200).astype(dtype)
+    for view in (image, image[::2, 1:]):  # a part of a picture is no whole block of memory
+        np.testing.assert_array_equal(channel_max(view), view.max(-1))
+        np.testing.assert_array_equal(channel_min(view), view.min(-1))
