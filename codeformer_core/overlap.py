@@ -54,10 +54,11 @@ def _after(before: Future[Any], stage: Callable[[Any], Any]) -> Any:
 class Behind(Generic[R]):
     """Threads that finish things behind the caller, who gets the results in order: half of the cores, two to four.
 
-    On leaving the `with`, what has not begun is dropped.
+    On leaving the `with`, what has not begun is dropped. So many as `waiting` wait at most, and the caller with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: int = AT_ONCE) -> None:
+        self._most = waiting
         self._threads, self._waiting = ThreadPoolExecutor(min(4, max(2, available_cores() // 2))), deque[Future[R]]()
 
     def __enter__(self) -> "Behind[R]":
@@ -73,7 +74,7 @@ class Behind(Generic[R]):
         """
         self._waiting.append(self._threads.submit(work, *args))
         results: list[R] = []
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > AT_ONCE):
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > self._most):
             if results and self._waiting[0].exception() is not None:
                 break
             results.append(self._waiting.popleft().result())

@@ -88,8 +88,8 @@ def restore_batch(
         return faces
 
     # As the command line writes files: faces are pasted by the processor while the network restores those of the next
-    # portion.
-    with Behind[None]() as pasting:
+    # portion, so that a whole one may wait.
+    with Behind[None](PORTION) as pasting:
         for start in range(0, count, PORTION):
             part = slice(start, start + PORTION)
             pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)

@@ -118,6 +118,15 @@ def test_more_cores_finish_more_at_a_time(monkeypatch, cores, threads):
         assert sorted([*done, *behind.rest()]) == list(range(threads))
 
 
+@pytest.mark.parametrize("waiting", [1, 8])
+def test_the_caller_waits_only_for_more_than_may_wait(waiting):
+    go_on = threading.Event()
+    with Behind[bool](waiting) as behind:
+        assert [behind.finish(go_on.wait, 10) for _ in range(waiting)] == [[]] * waiting
+        threading.Timer(0.05, go_on.set).start()
+        assert behind.finish(go_on.wait, 10)  # one more: at least the first has come
+
+
 def test_stages_overlap():
     """Four stages of 10 ms for each of 12 items: one after another 480 ms, together little more than 120."""
 
