@@ -36,7 +36,10 @@ ROOMS = {
             ),
             *("overlap", "whole_files"),
         },
-        "film": {"restorer", "restoration", "detection", "pasting", "pictures", "batches", "whole_files", "networks"},
+        "film": {
+            *("restorer", "restoration", "detection", "pasting", "pictures", "networks"),
+            *("batches", "overlap", "whole_files"),
+        },
         "crowd": {"restorer", "restoration", "detection", "pasting"},
         "filling": {"restorer", "restoration", "models", "detection", "pasting", "pictures"},
         "colouring": {"restorer", "restoration", "models", "detection", "pasting", "pictures"},

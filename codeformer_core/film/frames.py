@@ -1,6 +1,8 @@
 """A film's frames as pictures and back: colours, turns, and the samples that nobody changed kept as they were."""
 
+import itertools
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import cv2
@@ -138,7 +140,8 @@ def _keep(original: Any, made: Any, changed: np.ndarray) -> Any:
             down, across = -(-here.shape[0] // height), -(-here.shape[1] // width)
             padded = np.zeros((height * down, width * across), np.uint8)
             padded[: here.shape[0], : here.shape[1]] = here
-            here = padded.reshape(height, down, width, across).max((1, 3))
+            offsets = itertools.product(range(down), range(across))
+            here = reduce(np.bitwise_or, (padded[y::down, x::across] for y, x in offsets))
         np.copyto(new, old, where=here == 0)
     return made
 

@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..detection.faces import Face, FaceSelection, select_faces
+from ..overlap import Behind
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..whole_files import whole_file
@@ -228,24 +229,26 @@ class FilmJob:
     def _restored(
         self, frames: Iterator[tuple[FilmFrame, list[Face]]], steady: SteadyFaces, sums: TrackSums
     ) -> Iterator[Any]:
-        """The frames of a segment as the encoder takes them."""
-        while True:
-            # Frames are taken until their faces fill a network batch.
-            batch: list[tuple[FilmFrame, list[AlignedFace]]] = []
-            for frame, faces in frames:
-                aligned = self.restorer.align(frame.picture, faces)
-                batch.append((frame, aligned))
-                faces_at_hand = sum(len(aligned) for _, aligned in batch)
-                if faces_at_hand >= self.restorer.config.batch_size or _is_full([frame for frame, _ in batch]):
-                    break
-            if not batch:
-                return
-            restored = iter(steady.restore([face for _, aligned in batch for face in aligned]))
-            for frame, aligned in batch:
-                faces = list(islice(restored, len(aligned)))
-                for face in faces:
-                    sums.add(face)
-                yield self._pasted(frame, faces)
+        """The frames of a segment as the encoder takes them, pasted in threads of their own while the network works."""
+        with Behind[Any]() as pasting:
+            while batch := self._batch(frames):
+                restored = iter(steady.restore([face for _, aligned in batch for face in aligned]))
+                for frame, aligned in batch:
+                    faces = list(islice(restored, len(aligned)))
+                    for face in faces:
+                        sums.add(face)
+                    yield from pasting.finish(self._pasted, frame, faces)
+            yield from pasting.rest()
+
+    def _batch(self, frames: Iterator[tuple[FilmFrame, list[Face]]]) -> list[tuple[FilmFrame, list[AlignedFace]]]:
+        """The next frames, with their faces aligned, until these fill a network batch; none at the end."""
+        batch: list[tuple[FilmFrame, list[AlignedFace]]] = []
+        for frame, faces in frames:
+            batch.append((frame, self.restorer.align(frame.picture, faces)))
+            faces_at_hand = sum(len(aligned) for _, aligned in batch)
+            if faces_at_hand >= self.restorer.config.batch_size or _is_full([frame for frame, _ in batch]):
+                break
+        return batch
 
     def _pasted(self, frame: FilmFrame, faces: list[AlignedFace]) -> Any:
         """A frame with its restored faces, as the encoder takes it."""
