@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -220,15 +221,15 @@ class FilmJob:
                     progress("restore", at, total)
                     yield frame
 
-            frames = self._restored(islice(both, self.config.segment_frames), steady, sums)
-            said = encode_segment(self._path(number, ".packets"), encoder, counted(frames))
+            with closing(self._restored(islice(both, self.config.segment_frames), steady, sums)) as frames:
+                said = encode_segment(self._path(number, ".packets"), encoder, counted(frames))
             with whole_file(self._path(number, ".npz")) as unfinished, unfinished.open("wb") as file:
                 np.savez(file, **steady.state())  # pyright: ignore[reportArgumentType]
             self.coded.write(number, {**said, "tracks": sums.to_json()})
 
     def _restored(
         self, frames: Iterator[tuple[FilmFrame, list[Face]]], steady: SteadyFaces, sums: TrackSums
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """The frames of a segment as the encoder takes them, pasted in threads of their own while the network works."""
         with Behind[Any]() as pasting:
             while batch := self._batch(frames):
