@@ -1,4 +1,4 @@
-"""The pictures of the help pages and of the README that the bundled model makes: run it after the model has changed."""
+"""The pictures that the bundled model makes for the help pages and the README: `python -m bench.help_pictures`."""
 
 from pathlib import Path
 from typing import Any
