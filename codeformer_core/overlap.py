@@ -54,7 +54,8 @@ def _after(before: Future[Any], stage: Callable[[Any], Any]) -> Any:
 class Behind(Generic[R]):
     """Threads that finish things behind the caller, who gets the results in order: half of the cores, two to four.
 
-    On leaving the `with`, what has not begun is dropped. So many as `waiting` wait at most, and the caller with them.
+    On leaving the `with`, what has not begun is dropped. At most `waiting` (0 or more) are behind: with one more the
+    caller waits for the oldest.
     """
 
     def __init__(self, waiting: int = AT_ONCE) -> None:

@@ -1,6 +1,7 @@
 """A film's job: find and track its faces, restore them in segments, write the film; it goes on where it was stopped."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..detection.faces import Face, FaceSelection, select_faces
-from ..overlap import Behind
+from ..overlap import AT_ONCE, Behind
 from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..whole_files import whole_file
@@ -231,7 +232,8 @@ class FilmJob:
         self, frames: Iterator[tuple[FilmFrame, list[Face]]], steady: SteadyFaces, sums: TrackSums
     ) -> Generator[Any, None, None]:
         """The frames of a segment as the encoder takes them, pasted in threads of their own while the network works."""
-        with Behind[Any]() as pasting:
+        pixels = math.prod(self.film.size) * self.restorer.config.upscale**2
+        with Behind[Any](min(AT_ONCE, PIXELS_AT_ONCE // pixels)) as pasting:
             while batch := self._batch(frames):
                 restored = iter(steady.restore([face for _, aligned in batch for face in aligned]))
                 for frame, aligned in batch:

@@ -11,7 +11,7 @@ from ...codeformer_core.crowd import CROWD, restore_crowd
 from ...codeformer_core.detection.faces import Face, FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.film.steady import SteadyFaces
-from ...codeformer_core.overlap import Behind
+from ...codeformer_core.overlap import AT_ONCE, Behind
 from ...codeformer_core.pasting.masks import USUAL_PARTS
 from ...codeformer_core.restoration import AlignedFace, RestoreConfig
 from ...codeformer_core.restorer import FaceRestorer
@@ -88,8 +88,8 @@ def restore_batch(
         return faces
 
     # As the command line writes files: faces are pasted by the processor while the network restores those of the next
-    # portion, so that a whole one may wait.
-    with Behind[None](PORTION) as pasting:
+    # portion, so that a whole one may wait; but only few with their enlarged pictures, which take much memory.
+    with Behind[None](PORTION if upscale_model is None else AT_ONCE) as pasting:
         for start in range(0, count, PORTION):
             part = slice(start, start + PORTION)
             pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)

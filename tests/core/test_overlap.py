@@ -118,7 +118,7 @@ def test_more_cores_finish_more_at_a_time(monkeypatch, cores, threads):
         assert sorted([*done, *behind.rest()]) == list(range(threads))
 
 
-@pytest.mark.parametrize("waiting", [1, 8])
+@pytest.mark.parametrize("waiting", [0, 1, 8])
 def test_the_caller_waits_only_for_more_than_may_wait(waiting):
     go_on = threading.Event()
     with Behind[bool](waiting) as behind:

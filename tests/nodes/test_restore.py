@@ -202,6 +202,15 @@ def test_a_mask_batch_of_another_length_repeats_the_last(nodes, image):
     assert changed.any()
 
 
+@pytest.mark.parametrize(("upscale_model", "waiting"), [(None, 16), (object(), 3)])
+def test_few_wait_to_be_pasted_with_enlarged_pictures(nodes, run, image, monkeypatch, upscale_model, waiting):
+    behind, asked = run("restore").Behind, []
+    begin = behind.__init__
+    monkeypatch.setattr(behind, "__init__", lambda self, waiting: asked.append(waiting) or begin(self, waiting))
+    nodes.restore(image, upscale_model=upscale_model)
+    assert asked == [waiting]
+
+
 def test_an_unreadable_official_model_gives_way_to_the_bundled_one(run, tmp_path):
     (tmp_path / "codeformer.pth").write_bytes(b"PK\x03\x04 this is no checkpoint")
     said = run("report").Report()
