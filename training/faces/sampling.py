@@ -5,8 +5,9 @@ and two processes see what one with twice the batch sees.
 """
 
 import os
+import threading
 from collections.abc import Iterator
-from multiprocessing import get_all_start_methods
+from multiprocessing import get_all_start_methods, parent_process
 from typing import Any
 
 import cv2
@@ -106,7 +107,7 @@ def face_loader(
         batch_sampler=sampler,
         num_workers=workers,
         multiprocessing_context=_start_method() if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
@@ -122,5 +123,17 @@ def _start_method() -> str:
     return "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     cv2.setNumThreads(1)  # the workers are the parallelism
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that trains is gone, however it went.
+
+    PyTorch's workers watch whom they were forked by; a fork server lives as long as they do, so that both would stay.
+    """
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

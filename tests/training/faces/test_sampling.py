@@ -1,5 +1,11 @@
 """Which face stands in which place of which step."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
@@ -47,3 +53,30 @@ def test_processes_share_the_cores(monkeypatch):
 def test_wrong_batch_size_is_named():
     with pytest.raises(ValueError, match="batch_size is 9"):
         StepSampler(10, batch_size=9, seed=0, world=2)
+
+
+TRAINS = """
+import sys
+from pathlib import Path
+from training.faces.data import FaceFolder
+from training.faces.sampling import face_loader
+
+if __name__ == "__main__":
+    batches = iter(face_loader(FaceFolder([Path(sys.argv[1])], 32, seed=0), batch_size=1, workers=1))
+    next(batches)
+    print("began", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_workers_end_with_a_run_that_is_killed(tmp_path):
+    cv2.imwrite(str(tmp_path / "face.png"), np.zeros((32, 32, 3), np.uint8))
+    script = tmp_path / "trains.py"
+    script.write_text(TRAINS)
+    environment = {**os.environ, "PYTHONPATH": str(Path(sampling.__file__).parents[2])}
+    command = [sys.executable, str(script), str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "began\n"
+        run.kill()
+        run.communicate(timeout=30)  # its output is open as long as a worker is there
