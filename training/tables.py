@@ -196,7 +196,7 @@ def run(base: TrainConfig, val: Path, out: Path, accelerator: Accelerator, **opt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0, or 2 with one line that says what is wrong and what to do."""
+    """Command line; 0, 2 with one line that says what is wrong and what to do, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser("python -m training.tables", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument(
         "--preset-scale", required=True, choices=SCALES, help="mini: 2.5 hours of one core; paper: GPUs"
@@ -226,6 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         logger.error("%s", error)
         return 2
+    except KeyboardInterrupt:
+        logger.error("stopped; the same command goes on from where it last saved")
+        return 130
     sys.stdout.write(tables)
     return 0
 

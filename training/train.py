@@ -345,7 +345,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0, or 2 with one line that says what is wrong and what to do."""
+    """Command line; 0, 2 with one line that says what is wrong and what to do, or 130 after Ctrl-C."""
     args = (parser := build_parser()).parse_args(argv)
     if not args.estimate and (args.data is None or args.out is None):
         parser.error("--data and --out are needed to train")
@@ -386,6 +386,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         logger.error("%s", error)
         return 2
+    except KeyboardInterrupt:
+        logger.error("stopped; the same command goes on from where it last saved")
+        return 130
     return 0
 
 

@@ -135,7 +135,7 @@ def export_variant(job: str, base: str, out: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0, or 2 with one line that says what is wrong and what to do."""
+    """Command line; 0, 2 with one line that says what is wrong and what to do, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser("python -m training.variant", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("job", choices=JOBS)
     parser.add_argument("--base", choices=BASES, default="mini")
@@ -153,6 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         logger.error("%s", error)
         return 2
+    except KeyboardInterrupt:
+        logger.error("stopped; the same command goes on from where it last saved")
+        return 130
     return 0
 
 

@@ -16,6 +16,7 @@ from .arguments import EXIT_ERROR, command_line
 from .memory import is_out_of_memory
 from .saying import complain, counted, end, say
 from .starting import chosen, existing, folder, load_restorer, probe
+from .stopping import stopped_as_by_ctrl_c
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger(__package__).setLevel(logging.WARNING if args.quiet else logging.INFO)
     try:
-        return COMMANDS[args.command](args)
+        with stopped_as_by_ctrl_c():
+            return COMMANDS[args.command](args)
     except (ValueError, OSError, ImportError) as error:
         named = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         complain(named)

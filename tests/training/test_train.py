@@ -445,6 +445,17 @@ def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path,
     assert MINI_256.model.vq.image_size == 256
 
 
+def test_ctrl_c_is_one_line(faces, tmp_path, monkeypatch, caplog):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
+    monkeypatch.setattr(train, "train_stage", stop)
+    monkeypatch.setitem(PRESETS, "mini", TINY)
+    assert main(["--preset", "mini", "--data", str(faces), "--out", str(tmp_path / "run")]) == 130
+    assert caplog.messages[-1] == "stopped; the same command goes on from where it last saved"
+
+
 def test_the_cost_of_a_preset_is_estimated(monkeypatch, capsys):
     monkeypatch.setitem(PRESETS, "paper", replace(TINY, name="paper"))
     monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)

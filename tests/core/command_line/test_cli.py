@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -230,6 +231,29 @@ def test_ctrl_c_says_how_to_go_on(restore, monkeypatch):
     ]
     before = restore("in", "-o", "out")[2][0]  # the third may have been on its way
     assert before in [f"{n} of 3 done before; --overwrite does them again" for n in (1, 2)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_kill_is_as_ctrl_c_and_nohup_is_heeded(restore, monkeypatch):
+    original = batch.write_picture
+
+    def killed(number: int) -> int:
+        def write(*arguments, **options):
+            os.kill(os.getpid(), number)
+            original(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(batch, "write_picture", write)
+            return restore("in", "-o", "out", "--overwrite")[0]
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert killed(signal.SIGHUP) == 0
+        assert killed(signal.SIGTERM) == 130
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert not list(Path("out").rglob("*.part"))
 
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EACCES, errno.EROFS])
