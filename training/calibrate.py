@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.limit < 1:
             raise ValueError(f"--limit is 1 or more, got {args.limit}")
+        if args.seed < 0:
+            raise ValueError(f"--seed is 0 or more, got {args.seed}")
         net = load_codeformer(model_path(args.model))
         faces, others = (find_faces(folder, min_side=args.min_side) for folder in (args.data, args.val))
     except (ValueError, OSError) as error:

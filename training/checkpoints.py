@@ -35,6 +35,8 @@ def load_state(path: Path, config: TrainConfig, number: int) -> dict[str, Any] |
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, EOFError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); remove it to start the stage again") from error
+    if not isinstance(state, dict) or not {"config", "origin", "step", "net"} <= state.keys():
+        raise CheckpointError(f"{path}: is no state of a run; remove it to start the stage again")
     then, now, default = (json.loads(text) for text in (state["config"], run_json(config, number), _default_json()))
     changed = _changes(then, now, default)
     if changed:

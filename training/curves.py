@@ -66,14 +66,11 @@ def save_grid(path: Path, rows: list[Tensor]) -> None:
 
 
 def read_curves(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """The steps and values of each curve that TensorBoard would show; ValueError if there are none."""
+    """The steps and values of each curve that TensorBoard would show."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow to import
 
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()  # 0: all of them
-    names = events.Tags()["scalars"]
-    if not names:
-        raise ValueError(f"{folder}: holds no curves; expected the folder of a run of training.train")
-    points = {name: events.Scalars(name) for name in names}
+    points = {name: events.Scalars(name) for name in events.Tags()["scalars"]}
     return {name: ([p.step for p in some], [p.value for p in some]) for name, some in points.items()}
 
 
@@ -81,7 +78,8 @@ def draw_curves(run: Path, picture: Path) -> None:
     """Draw what each stage of a run has learnt, a stage a row, as a PNG."""
     from matplotlib.figure import Figure  # slow to import
 
-    stages = {n: read_curves(folder) for n in (1, 2, 3) if (folder := run / f"stage{n}" / "curves").is_dir()}
+    found = {n: read_curves(folder) for n in (1, 2, 3) if (folder := run / f"stage{n}" / "curves").is_dir()}
+    stages = {n: curves for n, curves in found.items() if curves}  # one that has just begun has no points
     if not stages:
         raise ValueError(f"{run}: holds no stage's curves; expected the --out of training.train")
     panels = {n: [name for name in DRAWN if name in curves] for n, curves in stages.items()}

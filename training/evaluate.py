@@ -109,11 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             faces, inputs = faces_of(args.data), args.inputs[0] if args.inputs else None
             if args.bars and networks.codeformer is None:
                 raise ValueError("--bars are those of a CodeFormer, and this is stage I alone; leave out --bars")
-            report = evaluate(networks, faces, config, extra, inputs=inputs, references=references)
+            pairs = find_inputs(faces, args.data, inputs) if inputs is not None else None
+            report = evaluate(networks, faces, config, extra, inputs=pairs, references=references)
             if args.bars:
                 report["bars"] = bars(report["levels"])
             save(args.out, {**described, **report})
-            draw_figures(args.out, networks, faces, config, strip=args.strip, inputs=inputs)
+            draw_figures(args.out, networks, faces, config, strip=args.strip, inputs=pairs)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"training.evaluate: {error}\n")
         return 2
@@ -138,12 +139,12 @@ def evaluate(
     config: EvalConfig | None = None,
     extra: LibraryMetrics | None = None,
     *,
-    inputs: Path | None = None,
+    inputs: Mapping[Path, Path] | None = None,
     references: Mapping[str, Moments] | None = None,
 ) -> dict[str, Any]:
     """The report on clean aligned faces, as JSON holds it: settings, and means by level, row and metric.
 
-    `inputs` is a folder with a degraded picture for each face, named as it is but for the suffix, instead of levels.
+    `inputs` are the degraded picture of each face, instead of levels.
     `references` are of the faces that sets are measured against; without them it is the clean faces.
     """
     config, extra = config or EvalConfig(), extra or library_metrics(device=networks.device)
@@ -152,10 +153,9 @@ def evaluate(
         extra = replace(extra, sets={}, left_out={**extra.left_out, **why})
     metrics = bundled_metrics(networks.device)
     lightness = [face_lightness(read_face(face, 64)) for face in faces]
-    pairs = find_inputs(faces, inputs) if inputs else None
     levels = {}
-    for level in ["pairs"] if pairs else config.levels:
-        values = compare(networks, faces, level, metrics, config, inputs=pairs, extra=extra, references=references)
+    for level in ["pairs"] if inputs else config.levels:
+        values = compare(networks, faces, level, metrics, config, inputs=inputs, extra=extra, references=references)
         levels[level] = summary(values, lightness)
     return {
         "faces": len(faces),
@@ -163,7 +163,7 @@ def evaluate(
         "seed": config.seed,
         "adain": config.adain,
         "clean_codes": "stage I" if networks.stage1 else "the model's own prediction for the clean face",
-        "degradations": {} if pairs else {level: asdict(config.levels[level]) for level in levels},
+        "degradations": {} if inputs else {level: asdict(config.levels[level]) for level in levels},
         "levels": levels,
         "left_out": dict(extra.left_out),
     }
@@ -194,12 +194,21 @@ def evaluate_without_clean(
     }
 
 
-def find_inputs(faces: list[Path], folder: Path) -> dict[str, Path]:
-    """The degraded picture of each clean face's stem; ValueError naming the first face that has none."""
-    inputs = {path.stem: path for path in find_faces(folder, min_side=1)}
+def find_inputs(faces: list[Path], clean: Path, degraded: Path) -> dict[Path, Path]:
+    """Each face of a folder with the picture that lies in the other as it does, but for the suffix.
+
+    ValueError naming the first face that has none, or more than one.
+    """
+    named: dict[Path, list[Path]] = {}
+    for path in find_faces(degraded, min_side=1):
+        named.setdefault(path.relative_to(degraded).with_suffix(""), []).append(path)
+    inputs = {}
     for face in faces:
-        if face.stem not in inputs:
-            raise ValueError(f"{folder}: holds no degraded picture named {face.stem}; each clean face needs one")
+        name = face.relative_to(clean).with_suffix("")
+        found = named.get(name, [])
+        if len(found) != 1:
+            raise ValueError(f"{degraded}: holds {len(found)} pictures named {name}; each clean face needs one")
+        inputs[face] = found[0]
     return inputs
 
 
@@ -234,14 +243,14 @@ def draw_figures(
     config: EvalConfig,
     *,
     strip: int = 6,
-    inputs: Path | None = None,
+    inputs: Mapping[Path, Path] | None = None,
 ) -> None:
     """Write OUT/accuracy.png and .json (Fig. 6), and OUT/strip_LEVEL.png (Fig. 7) with `strip` faces.
 
-    With a folder of `inputs` it is strip_pairs.png alone: how strongly these are degraded, nobody knows.
+    With `inputs` it is strip_pairs.png alone: how strongly these are degraded, nobody knows.
     """
     if inputs is not None:
-        draw_strip(out / "strip_pairs.png", networks, chosen(faces, strip), "pairs", config, find_inputs(faces, inputs))
+        draw_strip(out / "strip_pairs.png", networks, chosen(faces, strip), "pairs", config, inputs)
         return
     curves = code_accuracy(networks, faces, STRENGTHS, config)
     draw_accuracy(out / "accuracy.png", STRENGTHS, curves)

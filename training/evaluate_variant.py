@@ -65,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth face")
     args = parser.parse_args(argv)
     try:
+        for name in ("size", "every"):
+            if getattr(args, name) < 1:
+                raise ValueError(f"--{name} is 1 or more, got {getattr(args, name)}")
         paths = find_faces(args.data, min_side=args.size)[:: args.every]
         made = fill_table if args.job == "fill" else colour_table
         table = made(args.model or f"mini-{args.job}", paths, args.size)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.config import CodeFormerConfig, VQConfig
@@ -53,20 +53,32 @@ def export(
 
 def rewrite(source: Path, target: Path, *, half: bool) -> None:
     """A checkpoint with its metadata under another name, in float16 if `half`."""
-    state, facts = read_state_dict(source)
-    with naming(source):
-        config = read_config(state, facts)
+    state, config, facts = _read(source)
     if half:
         state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
     save_checkpoint(target, state, config, facts)
 
 
 def write_pth(source: Path, target: Path) -> None:
-    """A checkpoint as {"params_ema": state dict}, which is how the published files are and their scripts read them."""
+    """A checkpoint as {"params_ema": state dict}, which is how the published files are and their scripts read them.
+
+    ValueError for a network whose sizes such a file, which has no metadata, cannot tell.
+    """
     if target.suffix != ".pth":
         raise ValueError(f"{target}: --pth writes a .pth file; choose a name that ends so")
-    state, _ = read_state_dict(source)
+    state, config, _ = _read(source)
+    if (told := read_config(state, {})) != config:
+        raise ValueError(f"{source}: a .pth file cannot hold its sizes ({told} would be read); leave out --pth")
     save_state(target, {"params_ema": {name: t.clone() for name, t in state.items()}})
+
+
+def _read(source: Path) -> tuple[dict[str, Tensor], VQConfig | CodeFormerConfig, dict[str, str]]:
+    state, facts = read_state_dict(source)
+    with naming(source):
+        config = read_config(state, facts)
+    if config is None:
+        raise ValueError(f"{source}: holds no CodeFormer and no autoencoder; give stage<N>.safetensors of a run")
+    return state, config, facts
 
 
 def stage_path(out: Path, number: int) -> Path:
@@ -135,6 +147,8 @@ def _load(net: Net, path: Path, number: int) -> Net:
     state, facts = read_state_dict(path)
     with naming(path):
         load_strictly(net, state, f"stage {number}")
+    if facts.get("step") == "0":
+        raise CheckpointError(f"{path}: stage {number} has not learnt anything yet; run --stage {number} first")
     if facts.get("step") != facts.get("steps"):
         logger.warning("%s: stage %d stopped at step %s of %s", path, number, facts.get("step"), facts.get("steps"))
     return net.eval()

@@ -117,9 +117,17 @@ def prepare(inputs: Sequence[str | Path], out: Path, detector: Detector, config:
     sources, index = out / "sources.jsonl", out / "index.jsonl"
     for path in (sources, index):
         _drop_cut_line(path)
-    done = {entry["source"] for entry in _lines(sources)}
+    done = {entry["source"]: entry.get("path") for entry in _lines(sources)}
     listed = {entry["file"] for entry in _lines(index)}
-    todo = [(path, name) for path, name in find_pictures(inputs, exclude=out).pictures if name.as_posix() not in done]
+    found = find_pictures(inputs, exclude=out)
+    for problem in found.problems:
+        logger.warning("%s", problem)
+    todo = []
+    for path, name in found.pictures:
+        if (source := name.as_posix()) not in done:
+            todo.append((path, name))
+        elif done[source] not in (None, str(path.resolve())):  # None: by an older version
+            logger.warning("%s: passed over, %s was done as %s; give a folder above both", path, done[source], source)
     out.mkdir(parents=True, exist_ok=True)
     for path, name in tqdm(todo, unit="photo"):
         outcomes: list[str] = []
@@ -134,12 +142,12 @@ def prepare(inputs: Sequence[str | Path], out: Path, detector: Detector, config:
                 if isinstance(prepared, str):
                     outcomes.append(prepared)
                     continue
-                file = name.with_name(f"{name.stem}_{name.suffix[1:].lower()}_{i}.png").as_posix()
+                file = name.with_name(f"{name.stem}_{name.suffix[1:]}_{i}.png").as_posix()
                 write_picture(out / file, prepared.crop)
                 if file not in listed:  # it is, if the last run was stopped between the two files
                     _append(index, {"file": file, "source": name.as_posix(), **prepared.facts})
                 outcomes.append("saved")
-        _append(sources, {"source": name.as_posix(), "faces": outcomes})
+        _append(sources, {"source": name.as_posix(), "path": str(path.resolve()), "faces": outcomes})
         counts.update(outcomes or ["without a face"])
     return counts
 

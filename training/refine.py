@@ -21,6 +21,7 @@ from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.weights.checkpoint import load_codeformer
 
 from .checkpoints import file_hash
+from .commands import run_command
 from .export import stage_path
 from .faces.augment import AugmentConfig
 from .faces.sampling import default_workers
@@ -141,20 +142,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--mixed-precision", choices=("no", "bf16"), default="no")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         base = model_path(args.base)
         config = refine_config(enlarged(load_codeformer(base)), args.steps or (None, None))
         config = replace(config, mixed_precision=args.mixed_precision)
         accelerator = accelerator_for(config.mixed_precision)
         workers = default_workers() if args.workers is None else args.workers
         refine(config, base, args.data, args.out, accelerator, val=args.val, workers=workers)
-    except (ValueError, OSError, FloatingPointError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on from where it last saved")
-        return 130
-    return 0
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

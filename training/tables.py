@@ -23,6 +23,7 @@ from codeformer_core.pictures.degradation import PAPER as PAPER_DEGRADATION
 from codeformer_core.whole_files import whole_file
 
 from .checkpoints import file_hash
+from .commands import run_command
 from .evaluate import evaluate, load_networks
 from .evaluation.compare import EvalConfig
 from .evaluation.library_metrics import LibraryMetrics, library_metrics
@@ -210,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     base = SCALES[args.preset_scale]
-    try:
+
+    def work() -> None:
         patient = InitProcessGroupKwargs(timeout=timedelta(hours=12))  # while one process measures, the others wait
         accelerator = accelerator_for(base.mixed_precision, kwargs_handlers=[patient])
         tables = run(
@@ -223,14 +225,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=default_workers() if args.workers is None else args.workers,
             perceptual_weights=args.perceptual_weights,
         )
-    except (ValueError, OSError, FloatingPointError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on from where it last saved")
-        return 130
-    sys.stdout.write(tables)
-    return 0
+        sys.stdout.write(tables)
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

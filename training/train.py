@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from accelerate import Accelerator
@@ -31,6 +31,7 @@ from .averaging import (
     without_sending,
 )
 from .checkpoints import file_hash, load_state, run_json, save_state
+from .commands import run_command
 from .curves import Means, save_grid
 from .estimate import as_table, estimate
 from .export import (
@@ -43,9 +44,9 @@ from .export import (
     stage_path,
 )
 from .faces.data import FaceFolder, SampleKey
-from .faces.sampling import default_workers, face_loader
+from .faces.sampling import check_batch, default_workers, face_loader
 from .precision import accelerator_for
-from .presets import PRESETS, StageConfig, TrainConfig, with_steps
+from .presets import PRESETS, PerceptualName, StageConfig, TrainConfig, with_steps
 from .stages.adversary import Adversary
 from .stages.codebook import CodeUsage, count_codes, revive
 from .stages.group_norm import use_quick_norms
@@ -114,8 +115,12 @@ def train_stage(
         load_discriminator(adversary.net, discriminator_path(out))
         origin = [*origin, file_hash(discriminator_path(out))]
     usage = CodeUsage(config.model.vq.codebook_size, device)
-    validation = Validation(val, config.model.vq.image_size, device) if val is not None and is_main else None
+    validation = None
+    if val is not None and is_main:
+        validation = Validation(val, config.model.vq.image_size, device, adain=config.adain)
 
+    for left in folder.glob(".*.part") if is_main else ():  # of a run that was killed while it wrote
+        left.unlink()
     step = 0
     if state := load_state(folder / "resume.pt", config, number):
         if state["origin"] != origin:
@@ -130,11 +135,26 @@ def train_stage(
             adversary.load_state_dict(state["adversary"])
         usage.counts.copy_(state["usage"])
         step = state["step"]
+    same_step(accelerator, step, out)
     if step >= stage_config.steps:
+        if is_main and not stage_path(out, number).is_file():  # it was removed
+            export(stage_path(out, number), average.net, stage.exported_config, config, number, step)
         logger.info("stage %d is finished (%d steps), see %s", number, step, stage_path(out, number))
         return
     parts_rest = bool(stage_config.phases) or config.no_codebook
     losses = shared_losses(accelerator, net, stage.losses, parts_rest=parts_rest)
+    faces = stage_faces(config, number, folders, shares)
+    shown_faces = faces if val is None else held_faces(config, number, val)
+    loader = face_loader(
+        faces,
+        batch_size=stage_config.batch_size,
+        first_step=step,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        accumulate=accumulate,
+        workers=workers,
+        pin_memory=device.type == "cuda",
+    )
 
     def save() -> None:
         nets = {"network": net, "average": average.net, "discriminator": adversary.net}
@@ -158,7 +178,7 @@ def train_stage(
 
     accelerator.wait_for_everyone()  # all have looked for an earlier state
     if step == 0:
-        save()  # a full disk is found out before the first step
+        save()  # a full disk is found out before the first step; all else that may be wrong was found out above
     means = Means(device)
     writer = SummaryWriter(str(folder / "curves"), purge_step=step) if is_main else None
     intervals = (
@@ -168,21 +188,8 @@ def train_stage(
     first_step, began = step, time.monotonic()
     end = stage_config.steps if stop_at is None else min(stage_config.steps, stop_at)
     progress = tqdm(total=stage_config.steps, initial=step, desc=f"stage {number}", unit="step", disable=not is_main)
-    faces = stage_faces(config, number, folders, shares)
     watch = FiniteWatch(number, faces.paths)
-    shown_faces = faces if val is None else held_faces(config, number, val)
-    batches = iter(
-        face_loader(
-            faces,
-            batch_size=stage_config.batch_size,
-            first_step=step,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-            accumulate=accumulate,
-            workers=workers,
-            pin_memory=device.type == "cuda",
-        )
-    )
+    batches = iter(loader)
     while step < end:
         factor = learning_rate_factor(stage_config, step)
         optimizer.param_groups[0]["lr"] = stage_config.lr * factor
@@ -267,6 +274,13 @@ def inherits_discriminator(config: TrainConfig, number: int) -> bool:
     return wanted and config.judges_faces(number)
 
 
+def same_step(accelerator: Accelerator, step: int, out: Path) -> None:
+    """ValueError unless all processes go on from one step; those of machines with an `out` each would not."""
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()  # pyright: ignore
+    if len(set(steps)) > 1:
+        raise ValueError(f"{out}: processes go on from steps {steps}; --out must be one folder that all machines share")
+
+
 def stage_faces(
     config: TrainConfig, number: int, folders: Sequence[Path], shares: Sequence[float] | None
 ) -> FaceFolder:
@@ -335,9 +349,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="length of the stage, in place of the preset's")
     parser.add_argument("--accumulate", type=int, default=1, help="batches whose gradients are summed in a step")
     parser.add_argument("--workers", type=int, help="processes that read and degrade faces (default: up to 4)")
-    parser.add_argument(
-        "--perceptual", help="vgg19, lpips, st-lpips, efficientnet or retinaface, in place of the preset's"
-    )
+    parser.add_argument("--perceptual", choices=get_args(PerceptualName), help="in place of the preset's")
     parser.add_argument("--perceptual-weights", type=Path, help="file of the perceptual network")
     parser.add_argument("--mixed-precision", choices=("no", "bf16"))
     parser.add_argument("--seed", type=int)
@@ -350,7 +362,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.estimate and (args.data is None or args.out is None):
         parser.error("--data and --out are needed to train")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         config = PRESETS[args.preset]
         numbers = config.numbers if args.stage == "all" else (int(args.stage),)
         if not set(numbers) <= set(config.numbers):
@@ -367,7 +380,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.estimate:
             costs = [estimate(config, number, accelerator) for number in numbers]
             sys.stdout.write(f"{config.name} on {accelerator.device}, from one step of each stage\n{as_table(costs)}")
-            return 0
+            return
+        for number in numbers:  # stage III is not to fail for it after days of the others
+            check_batch(config.stage(number).batch_size, accelerator.num_processes, args.accumulate)
         for number in numbers:
             train_stage(
                 config,
@@ -383,13 +398,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 val=args.val,
             )
         accelerator.end_training()
-    except (ValueError, OSError, FloatingPointError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on from where it last saved")
-        return 130
-    return 0
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

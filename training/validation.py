@@ -1,5 +1,6 @@
 """How a run does on faces that it is not trained on, as scalars for the curves and as gates of the recipe."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from torch import Tensor, nn
 
 from codeformer_core.networks.codeformer import CodeFormer
 from codeformer_core.networks.vqgan import VQAutoEncoder
+from codeformer_core.pictures.files import PictureError
 
 from .evaluation.compare import EvalConfig, Networks, compare
 from .evaluation.grid import grid_strength
 from .evaluation.metrics import FaceMetric, bundled_metrics, to_unit
-from .faces.data import find_faces, read_face, to_tensor
+from .faces.data import find_faces, read_face, read_rgb, to_tensor
 from .presets import Gate
 from .stages.image_loss import at_size
 
+logger = logging.getLogger(__name__)
 FACES = 24
 MEASURED_AT = 256  # px, so that networks of all sizes can be compared
 METRICS = ("PSNR", "PD", "tone")
@@ -25,11 +28,13 @@ METRICS = ("PSNR", "PD", "tone")
 class Validation:
     """The held faces of one folder, spread over its names, and what is measured on them."""
 
-    def __init__(self, folder: Path, size: int, device: torch.device):
+    def __init__(self, folder: Path, size: int, device: torch.device, *, adain: bool = True):
         found = find_faces(folder, min_side=1)
         spread = np.linspace(0, len(found) - 1, min(FACES, len(found))).round().astype(int)
-        self.paths = [found[i] for i in spread]
-        self.size, self.device = size, device
+        self.paths = [path for i in spread if _can_be_read(path := found[i])]
+        if not self.paths:
+            raise ValueError(f"{folder}: its pictures are damaged; give other faces to measure on")
+        self.size, self.device, self.adain = size, device, adain
         everything = bundled_metrics(device)
         self.metrics = {name: _measured_small(everything[name]) for name in METRICS}
 
@@ -64,7 +69,7 @@ class Validation:
         return means
 
     def _restored(self, net: CodeFormer, teacher: VQAutoEncoder | CodeFormer | None) -> dict[str, float]:
-        config, means = EvalConfig(w=(0.0, 1.0), batch_size=4), {}
+        config, means = EvalConfig(w=(0.0, 1.0), adain=self.adain, batch_size=4), {}
         if isinstance(teacher, CodeFormer):
             networks = Networks(codeformer=net, teacher=teacher)
         else:
@@ -82,6 +87,15 @@ class Validation:
 
     def _faces(self, paths: Sequence[Path]) -> Tensor:
         return torch.stack([to_tensor(read_face(path, self.size)) for path in paths]).to(self.device)
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_rgb(path)
+    except PictureError as error:
+        logger.warning("%s; it is not measured on", error)
+        return False
+    return True
 
 
 def check_gates(

@@ -19,6 +19,7 @@ from codeformer_core.weights.checkpoint import load_codeformer, read_config, rea
 from codeformer_core.weights.variants import BASE_KEY, BASES, HASH_KEY, difference, tensors_hash
 
 from .checkpoints import file_hash
+from .commands import run_command
 from .export import stage_path
 from .faces.augment import AugmentConfig
 from .precision import accelerator_for
@@ -144,19 +145,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="length of the run, in place of the preset's; 0: only write the file")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         if args.steps != 0:
             config = variant_config(args.job, load_codeformer(BASES[args.base]), args.steps)
             accelerator = accelerator_for(config.mixed_precision)
             train_variant(config, BASES[args.base], args.data, args.out, accelerator)
         logger.info("%s", export_variant(args.job, args.base, args.out))
-    except (ValueError, OSError, FloatingPointError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on from where it last saved")
-        return 130
-    return 0
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

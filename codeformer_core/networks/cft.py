@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Union
 
 import torch
@@ -66,7 +67,7 @@ def _check_weight(w: Weight) -> None:
             raise ValueError(f"w as a tensor is (b,), one value a face, got {tuple(w.shape)}; use CFTWeights(mask=...)")
         in_range = bool(((w >= 0) & (w <= 1)).all())  # on a GPU this waits for it, once for each CFTWeights
     else:
-        in_range = isinstance(w, int | float) and 0 <= w <= 1
+        in_range = isinstance(w, Real) and 0 <= w <= 1
     if not in_range:
         raise ValueError(f"the fidelity weight w lies between 0 (quality) and 1 (fidelity), got {w}")
 

@@ -19,9 +19,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from codeformer_core import CodeFormerConfig, VQAutoEncoder, VQConfig, load_codeformer
+from codeformer_core import CodeFormer, CodeFormerConfig, VQAutoEncoder, VQConfig, load_codeformer
 from codeformer_core.networks.state_dicts import CheckpointError
-from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_dict
+from codeformer_core.weights.checkpoint import load_vq_autoencoder, read_state_dict, save_checkpoint
 from training import train
 from training.curves import main as curves_main
 from training.curves import read_curves
@@ -32,6 +32,7 @@ from training.faces.augment import AugmentConfig
 from training.precision import exact_distances, use_quick_kernels
 from training.presets import MINI, MINI_256, PRESETS, Gate, Phase, StageConfig, TrainConfig
 from training.train import main, train_stage
+from training.validation import Validation
 
 _COMMON = {
     "steps": 4,
@@ -140,15 +141,28 @@ def test_exports_load_in_the_core(trained):
     assert (facts["preset"], facts["stage"], facts["step"], facts["faces"]) == ("tiny", "3", "4", "16")
 
 
-def test_a_pth_is_as_the_published_files_are(trained, tmp_path):
-    target = tmp_path / "model.pth"
-    assert export_main([str(stage_path(trained, 3)), str(target), "--pth"]) == 0
+def test_a_pth_is_as_the_published_files_are(trained, tmp_path, caplog):
+    sizes = replace(TINY.model, dim=64, n_heads=1)  # 64 channels a head, as published
+    source, target = tmp_path / "model.safetensors", tmp_path / "model.pth"
+    save_checkpoint(source, CodeFormer(sizes).state_dict(), sizes)
+    assert export_main([str(source), str(target), "--pth"]) == 0
     content = torch.load(target, weights_only=True)
     assert list(content) == ["params_ema"]
-    assert_same(content["params_ema"], read_state_dict(stage_path(trained, 3))[0])
-    assert load_codeformer(target).config.cft_sizes == TINY.model.cft_sizes
-    assert export_main([str(stage_path(trained, 3)), str(tmp_path / "model.safetensors"), "--pth"]) == 2
-    assert export_main([str(stage_path(trained, 3)), str(target), "--pth", "--half"]) == 2
+    assert_same(content["params_ema"], read_state_dict(source)[0])
+    assert load_codeformer(target).config == sizes
+    assert export_main([str(source), str(tmp_path / "other.safetensors"), "--pth"]) == 2
+    assert export_main([str(source), str(target), "--pth", "--half"]) == 2
+    target.unlink()
+    assert export_main([str(stage_path(trained, 3)), str(target), "--pth"]) == 2  # of 2 heads
+    assert "n_heads=1" in caplog.messages[-1]
+    assert not target.exists()
+
+
+def test_what_is_no_network_is_not_exported(trained, tmp_path, caplog):
+    for name in ("stage1/resume.pt", "stage1_discriminator.safetensors"):
+        assert export_main([str(trained / name), str(tmp_path / "model.safetensors")]) == 2
+        assert name.split("/")[-1] in caplog.messages[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_export_keeps_the_facts(trained, tmp_path):
@@ -174,6 +188,9 @@ def test_grids_and_curves_are_written(trained):
 def test_curves_are_drawn(trained, tmp_path):
     assert curves_main([str(trained), str(tmp_path / "curves.png")]) == 0
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+    shutil.copytree(trained / "stage1", tmp_path / "begun" / "stage1")
+    (tmp_path / "begun" / "stage2" / "curves").mkdir(parents=True)  # no points yet
+    assert curves_main([str(tmp_path / "begun"), str(tmp_path / "begun.png")]) == 0
     assert curves_main([str(tmp_path), str(tmp_path / "none.png")]) == 2
     assert not (tmp_path / "none.png").exists()
 
@@ -443,6 +460,61 @@ def test_command_line_runs_all_stages_and_names_what_is_missing(faces, tmp_path,
     assert main([*command, str(faces)]) == 0
     assert load_codeformer(stage_path(tmp_path / "run", 3)).config == TINY.model
     assert MINI_256.model.vq.image_size == 256
+
+
+def test_what_is_wrong_is_found_before_anything_is_written(faces, tmp_path, monkeypatch, caplog):
+    first, *others = TINY.stages
+    monkeypatch.setitem(PRESETS, "mini", replace(TINY, stages=(first, others[0], replace(others[1], batch_size=3))))
+    monkeypatch.setattr(train.logging, "basicConfig", lambda **_: None)
+    out = tmp_path / "run"
+    command = ["--preset", "mini", "--workers", "0", "--out", str(out), "--data"]
+    for wrong in (
+        [str(tmp_path), "--stage", "1"],
+        [str(faces), "--shares", "1", "2"],
+        [str(faces), "--accumulate", "2"],
+    ):
+        assert main([*command, *wrong]) == 2
+        assert not out.exists()
+    assert "batch_size is 3" in caplog.messages[-1]  # of stage III
+    for wrong in ("0", "-1"):
+        assert main([*command, str(faces), "--accumulate", wrong]) == 2
+        assert "accumulate" in caplog.messages[-1]
+
+
+def test_a_stage_that_has_not_begun_is_no_beginning(faces, tmp_path):
+    run(TINY, 1, faces, tmp_path, stop_at=0)
+    with pytest.raises(ValueError, match="not learnt anything yet; run --stage 1"):
+        run(TINY, 2, faces, tmp_path)
+
+
+def test_a_finished_stage_whose_file_was_removed_is_written_again(faces, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    file = stage_path(tmp_path / "run", 1)
+    before = read_state_dict(file)[0]
+    before = {name: t.clone() for name, t in before.items()}
+    file.unlink()
+    run(TINY, 1, faces, tmp_path / "run")
+    assert_same(read_state_dict(file)[0], before)
+
+
+def test_what_a_killed_run_left_is_cleared_away_and_a_strange_state_is_named(faces, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    left = tmp_path / "run" / "stage1" / ".0a.part"
+    left.write_bytes(b"half")
+    run(TINY, 1, faces, tmp_path / "run")
+    assert not left.exists()
+    torch.save({}, tmp_path / "run" / "stage1" / "resume.pt")
+    with pytest.raises(CheckpointError, match=r"resume\.pt: is no state of a run"):
+        run(TINY, 1, faces, tmp_path / "run")
+
+
+def test_a_damaged_held_face_is_left_out(faces, tmp_path, caplog):
+    shutil.copytree(faces, tmp_path / "held")
+    content = (tmp_path / "held" / "2.png").read_bytes()
+    (tmp_path / "held" / "2.png").write_bytes(content[: len(content) // 2])
+    paths = Validation(tmp_path / "held", 32, torch.device("cpu")).paths
+    assert [path.name for path in paths] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
+    assert "2.png" in caplog.messages[-1]
 
 
 def test_ctrl_c_is_one_line(faces, tmp_path, monkeypatch, caplog):

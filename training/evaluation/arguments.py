@@ -30,9 +30,9 @@ def parser(about: str) -> argparse.ArgumentParser:
     add("--w", nargs="+", type=float, default=[0.0, 0.25, 0.5, 0.75, 1.0], help="fidelity weights, 0 to 1")
     add("--adain", action=argparse.BooleanOptionalAction, default=True, help="keep the input's colours")
     add("--seed", type=int, default=0)
-    add("--limit", type=int, help="only the first faces")
+    add("--limit", type=_positive, help="only the first faces")
     add("--min-side", type=int, default=128, help="px; smaller pictures are left out")
-    add("--batch-size", type=int, default=8)
+    add("--batch-size", type=_positive, default=8)
     add("--size", type=int, help="px of the faces with a clean one, scaled to the model's side and back (default: it)")
     add("--bars", action="store_true", help="say which of the default model's bars are met")
     add("--strip", type=int, default=6, help="faces in the strips of w")
@@ -48,6 +48,13 @@ def parser(about: str) -> argparse.ArgumentParser:
     add("--accept-license", action="store_true", help="fetch weights whose licence restricts their use (musiq)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return result
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is 1 or more, got {number}")
+    return number
 
 
 def _metric(text: str) -> str:

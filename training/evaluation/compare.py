@@ -31,6 +31,7 @@ from .library_metrics import LibraryMetrics
 from .metrics import FaceMetric, to_unit
 from .rows import Rows
 
+SMALLEST = 11  # px, side of the faces that can be measured
 LEVELS = {"mild": MILD, "medium": MEDIUM, "heavy": HEAVY}
 
 
@@ -46,8 +47,8 @@ class EvalConfig:
     size: int | None = None  # px of the faces, which are scaled to the network's side and back (None: that side)
 
     def __post_init__(self):
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size is at least 1 px, got {self.size}")
+        if self.size is not None and self.size < SMALLEST:
+            raise ValueError(f"size is at least {SMALLEST} px, the window of SSIM, got {self.size}")
         if not all(0 <= w <= 1 for w in self.w):
             raise ValueError(f"the fidelity weight w lies between 0 and 1, got {self.w}")
         if self.batch_size < 1:
@@ -139,7 +140,7 @@ def compare(
     metrics: Mapping[str, FaceMetric],
     config: EvalConfig,
     *,
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[Path, Path] | None = None,
     extra: LibraryMetrics | None = None,
     references: Mapping[str, Moments] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
@@ -155,7 +156,7 @@ def compare(
         batch = paths[start : start + config.batch_size]
         faces = [read_face(path, size) for path in batch]
         if inputs is not None:
-            lq_faces = [read_face(inputs[path.stem], size) for path in batch]
+            lq_faces = [read_face(inputs[path], size) for path in batch]
         else:
             lq_faces = degraded(batch, faces, level, size, config)
         clean, lq = (torch.stack([to_tensor(face) for face in some]).to(networks.device) for some in (faces, lq_faces))

@@ -104,6 +104,9 @@ def inception(weights: Path, device: torch.device | str) -> Describe:
     """The 2048 features of FID's Inception-v3 (Heusel et al., arXiv 1706.08500), of faces of 8 bits."""
     read_state_dict(weights)  # refuses what is more than tensors, which the package would run
     module = import_module("torch_fidelity.feature_extractor_inceptionv3")
-    net = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
+    try:
+        net = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
+    except RuntimeError as error:
+        raise ValueError(f"{weights}: holds no Inception-v3 of FID ({str(error).splitlines()[0]})") from error
     net.to(device).eval().requires_grad_(False)
     return lambda faces: net((faces * 255 + 0.5).to(torch.uint8))[0]

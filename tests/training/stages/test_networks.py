@@ -145,6 +145,15 @@ def test_missing_perceptual_networks_say_what_to_do(tmp_path):
         load_perceptual("vgg11")
 
 
+@pytest.mark.parametrize("name", ["vgg19", "efficientnet", "retinaface"])
+def test_weights_that_are_not_of_the_perceptual_network_are_named(name, tmp_path):
+    if name == "vgg19" and find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "wrong.pth")
+    with pytest.raises(ValueError, match=r"wrong\.pth"):
+        load_perceptual(name, tmp_path / "wrong.pth")
+
+
 def test_learning_rate_rises_stays_and_falls():
     stage = StageConfig(steps=100, warmup=10, decay=40, final_lr=0.1)
     factors = [learning_rate_factor(stage, step) for step in range(101)]
