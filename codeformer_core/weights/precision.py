@@ -6,6 +6,7 @@ half precision. The result is 44 dB or more from that of float32 with the publis
 58 dB with the bundled model.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ..networks.codeformer import CodeFormer
 
+logger = logging.getLogger(__name__)
 PRECISIONS = ("auto", "mixed", "float32", "bfloat16", "float16")
 Numbers = torch.dtype | Literal["mixed"]  # what a network may compute in
 FAST_FLAGS = {"amx_bf16", "avx512_bf16"}  # of processors that multiply bfloat16 faster than float32
@@ -23,11 +25,14 @@ def numbers_for(precision: str, device: torch.device | str) -> Numbers:
     """What `load_codeformer` takes for a precision by name; `auto` is mixed where that is known to be faster.
 
     That is on processors with AMX or AVX-512 for bfloat16. Graphics cards are not measured yet: float32.
+    Another that is asked for is taken, and where it is known to be slower, the log says so.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "auto":
-        return "mixed" if str(device) == "cpu" and _multiplies_bfloat16() else torch.float32
+        return "mixed" if str(device) == "cpu" and multiplies_bfloat16() else torch.float32
+    if precision in ("mixed", "bfloat16") and str(device) == "cpu" and multiplies_bfloat16() is False:
+        logger.warning("this processor does not multiply bfloat16: %s is slower here than float32", precision)
     return "mixed" if precision == "mixed" else getattr(torch, precision)
 
 
@@ -69,10 +74,10 @@ def _half(device: torch.device) -> torch.dtype:
     return torch.float16 if no_bfloat16 else torch.bfloat16
 
 
-def _multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor has instructions for it; elsewhere than on Linux it is not known, and taken as no."""
+def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+    """Whether this processor has instructions for it; None elsewhere than on Linux, where it is not known."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
-        return False
+        return None
     return any(FAST_FLAGS & set(line.split()) for line in lines if line.startswith("flags"))

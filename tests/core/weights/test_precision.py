@@ -56,16 +56,18 @@ def test_masks_of_weights_work_in_mixed_precision(mixed, net):
         assert psnr(mixed.restore(x, weights), for_inference(copy.deepcopy(net)).restore(x, weights)) > 40
 
 
-def test_auto_is_mixed_only_on_processors_that_multiply_bfloat16(tmp_path, monkeypatch):
+def test_auto_is_mixed_only_on_processors_that_multiply_bfloat16(tmp_path, monkeypatch, caplog):
     for flags, wanted in (("fpu avx2", torch.float32), ("fpu avx512f avx512_bf16", "mixed"), ("amx_bf16", "mixed")):
         cpuinfo = tmp_path / "cpuinfo"
         cpuinfo.write_text(f"model name\t: X\nflags\t\t: {flags}\n")
-        known = precision._multiplies_bfloat16
+        known = precision.multiplies_bfloat16
         with monkeypatch.context() as patched:
-            patched.setattr(precision, "_multiplies_bfloat16", lambda path=cpuinfo, known=known: known(path))
+            patched.setattr(precision, "multiplies_bfloat16", lambda path=cpuinfo, known=known: known(path))
             assert precision.numbers_for("auto", "cpu") == wanted
             assert precision.numbers_for("auto", "cuda") == torch.float32
-    assert not precision._multiplies_bfloat16(tmp_path / "none")
+            assert precision.numbers_for("mixed", "cpu") == "mixed"
+    assert caplog.messages == ["this processor does not multiply bfloat16: mixed is slower here than float32"]
+    assert precision.multiplies_bfloat16(tmp_path / "none") is None
     assert precision.numbers_for("bfloat16", "cpu") == torch.bfloat16
     with pytest.raises(ValueError, match="precision is one of"):
         precision.numbers_for("int8", "cpu")
