@@ -62,14 +62,14 @@ ROOMS = {
     },
     "training": {
         "evaluate_variant": {"evaluation", "faces"},
-        "refine": {"train", "export", "stages", "checkpoints", "precision", "presets", "faces"},
-        "variant": {"train", "export", "stages", "checkpoints", "precision", "presets", "faces"},
+        "refine": {"train", "commands", "export", "stages", "checkpoints", "precision", "presets", "faces"},
+        "variant": {"train", "commands", "export", "stages", "checkpoints", "precision", "presets", "faces"},
         "tables": {
-            *("train", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),
+            *("train", "commands", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),
         },
         "train": {
             *("validation", "export", "curves", "stages", "checkpoints", "averaging", "presets", "faces"),
-            *("precision", "watch", "estimate"),
+            *("precision", "watch", "estimate", "commands"),
         },
         "estimate": {"stages", "averaging", "presets"},
         "validation": {"evaluation", "stages", "presets", "faces"},
@@ -81,6 +81,7 @@ ROOMS = {
         "evaluation": {"stages", "faces"},
         "stages": {"averaging", "precision", "presets", "draws"},
         "checkpoints": {"presets"},
+        "commands": set(),
         "averaging": set(),
         "precision": set(),
         "watch": set(),
