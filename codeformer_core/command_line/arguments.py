@@ -131,7 +131,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
     add = faces.add_argument
     add("--detector", type=_name, default="retinaface_mobile0.25", metavar="D",
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
-    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
+    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 0.99 (default 0.8)")
     add("--min-confidence", type=float, metavar="C", help="leave a face of whose codes the network is less sure, "
         "0 to 1, and that is not found again in its crop; 0: none (default 0.1; mini 0.35)")  # fmt: skip
     add("--detect-size", type=_search_size, default="auto", metavar="PX", help="the picture is searched with its "
@@ -273,7 +273,7 @@ def _add_shared(command: Any) -> None:
     add("--overwrite", action="store_true", help="do again what is done, and replace other files in OUT")
     add("--detector", type=_name, default="retinaface_mobile0.25", metavar="D",
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
-    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 1 (default 0.8)")
+    add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 0.99 (default 0.8)")
     add("--detect-size", type=_search_size, default="auto", metavar="PX", help="as for restore (default auto)")
     add("--faces", default="all", choices=("all", "largest", "centre"), help="of those that are found (default all)")
     add("--max-faces", type=int, metavar="N", help="at most so many, the largest first")

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # on a busy machine keeps the very thread from running that they wait for: a restoration took three times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger(__package__).setLevel(logging.WARNING if args.quiet else logging.INFO)
+    logging.getLogger(__name__.partition(".")[0]).setLevel(logging.WARNING if args.quiet else logging.INFO)
     try:
         with stopped_as_by_ctrl_c():
             return COMMANDS[args.command](args)
@@ -174,7 +174,7 @@ def _degrade(args: argparse.Namespace) -> int:
     try:
         for path, relative in tqdm(found.pictures, unit="picture", disable=args.quiet or None):
             target = args.output / relative.with_suffix(".png")
-            rng = degradation.degradation_rng(args.seed, zlib.crc32(relative.as_posix().encode()))
+            rng = degradation.degradation_rng(args.seed, zlib.crc32(os.fsencode(relative.as_posix())))
             drawn = degradation.sample_degradation(config, rng)
             try:
                 if target.resolve() in originals:

@@ -60,9 +60,12 @@ def companion_path(place: Path | None, job: Job) -> Path | None:
 
 
 def stamps_of(job: Job, config: BatchConfig) -> dict[str, Any]:
-    """What tells whether the files that a result is made of have changed."""
+    """What tells whether the files that a result is made of have changed; PictureError if one is not there any more."""
     paths = {"source": job.source, **companion_paths(job, config)}
-    stamps: dict[str, Any] = {name: None if path is None else file_stamp(path) for name, path in paths.items()}
+    try:
+        stamps: dict[str, Any] = {name: None if path is None else file_stamp(path) for name, path in paths.items()}
+    except (FileNotFoundError, PermissionError) as error:
+        raise PictureError(f"{error.filename}: cannot be read any more ({error.strerror}); put it back") from error
     return stamps | {"frame": job.frame} if config.by_frame else stamps
 
 

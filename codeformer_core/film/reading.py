@@ -109,6 +109,8 @@ class Film:
         """The file, opened by PyAV; FilmError if it is no film. OSError if it is not there."""
         av = pyav()
         self.path.stat()
+        if not self.path.is_file():  # a pipe would be waited for
+            raise FilmError(f"{self.path}: is no ordinary file; copy the film into one")
         try:
             container = av.open(str(self.path), metadata_errors="replace")
         except av.error.FFmpegError as error:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from .arrays import check_picture, check_values, from_float, to_float
+from .formats import JPEG_SIDE
 
 FACE_SIZE = 512  # pixels; the side of the faces for which the presets are given
 
@@ -171,8 +172,9 @@ def _add_noise(x: np.ndarray, degradation: Degradation) -> np.ndarray:
 
 
 def _jpeg(x: np.ndarray, quality: int) -> np.ndarray:
-    if max(x.shape[:2]) > 65535:
-        raise ValueError(f"a JPEG has sides up to 65535 pixels, got {x.shape[1]} x {x.shape[0]}; scale it down first")
+    if max(x.shape[:2]) > JPEG_SIDE:
+        height, width = x.shape[:2]
+        raise ValueError(f"a JPEG has sides up to {JPEG_SIDE} pixels, got {width} x {height}; scale it down first")
     bgr = cv2.cvtColor(x, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))

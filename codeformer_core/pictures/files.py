@@ -223,7 +223,7 @@ def write_picture(path: str | Path, rgb: np.ndarray, like: Picture | None = None
         data = encode(
             samples,
             format,
-            100 if like.lossless else quality,
+            100 if like.lossless and format == "WEBP" else quality,
             icc_profile,
             like.metadata,
             path,

@@ -39,6 +39,7 @@ PLACES = {
     "workflow": BASE.Make,
     "prompt": BASE.Model,
 }
+MOST_DPI = 65535  # more than a JPEG can say, and than any scanner; files with nonsense say more
 SEGMENT = 65533  # bytes that a segment of a JPEG holds
 XMP_HEAD, IPTC_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\x008BIM\4\4\0\0"
 IPTC_RESOURCE = 0x0404  # its number in Photoshop's block
@@ -73,7 +74,7 @@ def read_metadata(info: Mapping[str, Any], format: str, text: Mapping[str, str],
         text=kept,
         xmp=_upright_xmp(xmp) if isinstance(xmp, bytes) else None,
         iptc=info.get("iptc") or (info.get("photoshop") or {}).get(IPTC_RESOURCE),
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi and all(0 < n <= MOST_DPI for n in dpi) else None,
     )
 
 

@@ -71,6 +71,7 @@ def samples_of(rgb: np.ndarray, like: Picture | None, format: str, path: Path) -
     height, width = rgb.shape[:2]
     if alpha.shape != (height, width):
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LANCZOS4)
+        alpha = np.clip(alpha, 0, 1) if alpha.dtype == np.float32 else alpha  # the filter rings
     return np.dstack([rgb[..., :1] if single else rgb, _to_depth(alpha, rgb.dtype)])
 
 

@@ -199,6 +199,15 @@ def test_crops_of_others_are_not_replaced(tmp_path, run):
     assert stray.read_bytes() != before
 
 
+def test_a_picture_that_has_vanished_stops_no_other(tmp_path, tiny_net, detector):
+    paths = [save(tmp_path / "in" / f"{i}.png", pixels(i)) for i in range(3)]
+    jobs, _ = find_jobs([tmp_path / "in"], tmp_path / "out")
+    paths[1].unlink()
+    outcomes = list(restore_files(jobs, FaceRestorer(tiny_net, detector), BatchConfig(out=tmp_path / "out")))
+    assert [outcome.failed for outcome in outcomes] == [False, True, False]
+    assert outcomes[1].message == f"{paths[1]}: cannot be read any more (No such file or directory); put it back"
+
+
 @pytest.mark.parametrize("place", ["a.png", "a.png.json", "sub", "a.png_faces"])
 def test_what_stands_in_the_way_of_one_picture_stops_no_other(tmp_path, run, place):
     save(tmp_path / "in" / "a.png")

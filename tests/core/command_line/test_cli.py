@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -231,6 +232,19 @@ def test_ctrl_c_says_how_to_go_on(restore, monkeypatch):
     ]
     before = restore("in", "-o", "out")[2][0]  # the third may have been on its way
     assert before in [f"{n} of 3 done before; --overwrite does them again" for n in (1, 2)]
+
+
+def test_what_the_core_says_is_said_unless_quiet(codeformer):
+    for arguments, level in (([], logging.INFO), (["-q"], logging.WARNING)):
+        codeformer("degrade", "in/face.png", "-o", "out", "--overwrite", *arguments)
+        assert logging.getLogger("codeformer_core.weights.download").getEffectiveLevel() == level
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names in Unicode")
+def test_a_name_that_is_no_utf_8_is_degraded(codeformer, here):
+    os.rename(b"in/plain.png", b"in/pl\xffin.png")
+    code, _, err = codeformer("degrade", "in", "-o", "out")
+    assert (code, err[-1]) == (0, "3 of 3 pictures done, in out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")

@@ -256,6 +256,13 @@ def film_of(path: Path) -> list[Any]:
     return packets(path, "video") + packets(path, "audio")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(FilmError, match=r"a\.mp4: is no ordinary file"):
+        Film(tmp_path / "a.mp4")
+
+
 @pytest.mark.parametrize("stage", ["find", "restore", "write"])
 def test_a_stopped_job_goes_on_to_the_same_film(tmp_path, restorer, stage):
     source = make(tmp_path / "a.mp4", 20, audio=True)

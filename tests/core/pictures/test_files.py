@@ -245,6 +245,22 @@ def test_alpha_is_enlarged_smoothly(tmp_path, dtype):
     assert (steps[4:-4] > 0).all()
 
 
+def test_alpha_in_floats_stays_in_its_range_when_enlarged(tmp_path):
+    alpha = np.zeros((8, 8), np.float32)
+    alpha[:, 4:] = 1
+    picture = Picture(rgb=np.zeros((8, 8, 3), np.float32), alpha=alpha)
+    write_picture(tmp_path / "a.tif", np.zeros((32, 32, 3), np.float32), picture)
+    samples = tifffile.imread(tmp_path / "a.tif")[..., 3]
+    assert (samples.min(), samples.max()) == (0, 1)
+
+
+def test_a_lossless_webp_becomes_a_jpeg_of_the_usual_quality(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.webp", lossless=True)
+    write_picture(tmp_path / "a.jpg", RGB, read_picture(tmp_path / "a.webp"))
+    write_picture(tmp_path / "b.jpg", RGB)
+    assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
+
+
 def test_depth_is_cut_by_rounding_where_the_format_has_8_bits(tmp_path):
     deep = np.clip(RGB.astype(int) * 257 + RNG.integers(-128, 129, RGB.shape), 0, 65535).astype(np.uint16)
     write_picture(tmp_path / "a.bmp", deep)

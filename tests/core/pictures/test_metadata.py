@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from codeformer_core.pictures import png
 from codeformer_core.pictures.files import Picture, read_picture, write_picture
 from codeformer_core.pictures.formats import writable
-from codeformer_core.pictures.metadata import Metadata
+from codeformer_core.pictures.metadata import Metadata, read_metadata
 
 RGB = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 BASE, EXIF = ExifTags.Base, ExifTags.IFD.Exif
@@ -234,3 +234,8 @@ def test_what_a_format_has_no_place_for_is_named(tmp_path, caplog, suffix, lost)
     write_picture(tmp_path / f"a{suffix}", RGB, Picture(rgb=RGB, metadata=metadata))
     (line,) = caplog.messages
     assert f"has no place for {', '.join(lost)} of the input" in line
+
+
+@pytest.mark.parametrize("dpi", [(4294967295, 72), (72, float("nan"))])
+def test_a_resolution_that_is_nonsense_is_dropped(dpi):
+    assert read_metadata({"dpi": dpi}, "PNG", {}, Image.Exif()).dpi is None
