@@ -12,7 +12,8 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; the file takes its place when the block ends, and is removed if it fails.
 
-    The folder is made if need be. OSError names the file and what to do.
+    The folder is made if need be. What was written is on the disk before the name is, so that a power cut leaves no
+    half either. OSError names the file and what to do.
     """
     unfinished = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -21,6 +22,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         mode = unfinished.stat().st_mode  # a library may write through a private file of its own
         yield unfinished
         unfinished.chmod(mode)
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error}); make room or choose another folder"

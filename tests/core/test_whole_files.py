@@ -1,6 +1,7 @@
 """Files written whole or not at all: what is there after success and after failure."""
 
 import errno
+import os
 
 import pytest
 
@@ -14,6 +15,16 @@ def test_the_file_takes_its_place_when_the_block_ends(tmp_path):
         assert not path.exists()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, done = tmp_path / "a.txt", []
+    flush, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (flush(file), done.append(os.fstat(file).st_size)))
+    monkeypatch.setattr(os, "replace", lambda *names: (rename(*names), done.append("named")))
+    with whole_file(path) as unfinished:
+        unfinished.write_text("whole")
+    assert done == [5, "named"]
 
 
 @pytest.mark.parametrize(
