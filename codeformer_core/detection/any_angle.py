@@ -225,20 +225,21 @@ def _affine(landmarks: np.ndarray, side: float, turn: float, size: int) -> np.nd
 
 
 def _crop(picture: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
+    """The crop, warped out of the part that lies under it; beyond the picture its edge goes on."""
     scale = float(np.hypot(affine[0, 0], affine[1, 0]))
-    if scale < 0.5:  # what would alias is averaged first, around the crop alone
-        corners = cv2.transform(
-            np.array([[[0, 0], [size, 0], [0, size], [size, size]]], float), cv2.invertAffineTransform(affine)
-        )[0]
-        (x0, y0), (x1, y1) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
-        x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, picture.shape[1]), min(y1, picture.shape[0])
-        if x0 < x1 and y0 < y1:
-            part = picture[y0:y1, x0:x1]
-            w, h = (max(round(n * scale), 1) for n in (x1 - x0, y1 - y0))
-            picture = cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA)
-            fx, fy = part.shape[1] / w, part.shape[0] / h
-            to_part = np.array([[fx, 0, x0 + (fx - 1) / 2], [0, fy, y0 + (fy - 1) / 2], [0, 0, 1]])
-            affine = affine @ to_part
+    margin = 0 if scale < 0.5 else 2  # px, which linear interpolation reads
+    square = np.array([[[0, 0], [size, 0], [0, size], [size, size]]], float)
+    corners = cv2.transform(square, cv2.invertAffineTransform(affine))[0]
+    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int) - margin, 0)
+    x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 1 + margin, picture.shape[1::-1])
+    if x0 < x1 and y0 < y1:
+        picture = picture[y0:y1, x0:x1]  # OpenCV 4 warps no picture of more than 32,767 px
+        affine = affine @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]])
+        if scale < 0.5:  # what would alias is averaged first
+            h, w = (max(round(n * scale), 1) for n in picture.shape[:2])
+            fx, fy = picture.shape[1] / w, picture.shape[0] / h
+            picture = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
+            affine = affine @ np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
     return cv2.warpAffine(picture, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

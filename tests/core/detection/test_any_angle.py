@@ -112,6 +112,21 @@ def test_a_small_face_in_a_turned_picture_is_found_where_it_is(photo, upright, q
     assert top < found[0].landmarks[2, 1] < bottom
 
 
+def test_faces_far_out_in_a_long_picture_are_looked_at(face_at):
+    """Beyond what OpenCV 4 warps."""
+    picture = np.zeros((80, 40_000, 3), np.uint8)
+    picture[30:50, 39_890:39_910] = 255
+    seen = []
+    at_any_angle(
+        picture,
+        [candidate(face_at(39_900, 40, 30), score=0.5)],
+        lambda crops: seen.extend(crops) or [[]] * len(crops),
+        0.8,
+    )
+    assert seen
+    assert all(crop[36:60, 36:60].mean() > 128 and not crop[0].any() for crop in seen)
+
+
 def test_a_picture_with_upright_faces_alone_is_not_searched_again(photo, face_at):
     faces = [face_at(300, 300, 100), face_at(100, 300, 100, 0.5)]
     assert also_turned(photo, 0, faces, lambda picture: pytest.fail("searched again")) == faces
