@@ -22,7 +22,7 @@ class YuNetDetector:
     """
 
     def __init__(self, path: str | Path, *, config: DetectorConfig | None = None):
-        self.config = config or DetectorConfig()
+        self.path, self.config = Path(path), config or DetectorConfig()
         self._one_at_a_time = threading.Lock()
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; give OpenCV Zoo's face_detection_yunet_*.onnx")

@@ -109,6 +109,7 @@ class Encoding:
             (film.deep and not is_deep(format), "more than 8 bits a sample are written as 8"),
             (film.alpha and not has_alpha(format), f"{self.codec} keeps no transparency"),
             (film.unread_alpha, f"the transparency of {film.codec} is not read"),
+            (film.mastering, "what the film says of its mastering display and brightness (HDR) is left out"),
             (film.interlaced, "interlaced frames are written as whole ones"),
             (self.upright and bool(film.turn), "frames are written upright, without a mark that they are to be turned"),
             (any(self.padding), f"{self.codec} wants even sides: the last row or column is there twice"),

@@ -28,6 +28,12 @@ def fingerprint(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else repr(value)
 
 
+def weights_of(owner: Any) -> Any:
+    """What a detector or parser computes with: its network, the stamp of the file that OpenCV reads, or None."""
+    net = getattr(owner, "net", None)
+    return net if net is None or isinstance(net, torch.nn.Module) else file_stamp(owner.path)
+
+
 def file_stamp(path: Path) -> dict[str, Any]:
     """A file's name, size and date: another file, or a changed one, has another stamp."""
     status = path.stat()

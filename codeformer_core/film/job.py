@@ -19,7 +19,7 @@ from ..restoration import AlignedFace
 from ..restorer import FaceRestorer
 from ..whole_files import whole_file
 from .encoding import open_encoder, plan_encoding
-from .fingerprint import file_stamp, fingerprint
+from .fingerprint import file_stamp, fingerprint, weights_of
 from .frames import with_changes
 from .pyav import FilmError, pyav
 from .reading import Damage, Film, FilmFrame
@@ -92,6 +92,7 @@ class FilmJob:
             self.film, codec=self.config.codec, crf=self.config.crf, upscale=restorer.config.upscale
         )
         check_target(self.target, self.encoding.codec)
+        open_encoder(self.encoding)  # before the search, so that what it does not take is found out at once
         limit = self.config.limit
         if limit is not None and limit.shape != self.film.size:
             height, width = self.film.size
@@ -119,14 +120,17 @@ class FilmJob:
     def _begin(self) -> None:
         """Make the folder this job's: what another source, model or config left in it is removed."""
         detector, parser = self.restorer.detector, self.restorer.parser
-        networks = {name: getattr(owner, "net", None) for name, owner in (("detector", detector), ("parser", parser))}
         depends = {
             "source": file_stamp(self.film.path),
             "film": self.config,
             "encoding": self.encoding,
             "restoration": replace(self.restorer.config, batch_size=1),  # the result does not depend on it
             "detection": [type(detector).__name__, getattr(detector, "config", None)],
-            "networks": {"codeformer": self.restorer.net, **networks},
+            "networks": {
+                "codeformer": self.restorer.net,
+                "detector": weights_of(detector),
+                "parser": weights_of(parser),
+            },
             "pyav": pyav().__version__,
         }
         wanted = json.loads(json.dumps(fingerprint(depends)))

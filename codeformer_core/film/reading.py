@@ -1,5 +1,6 @@
 """Films in: what a file holds, and its frames one after another, in constant memory."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ FILM_SUFFIXES = {  # what is looked for in folders
     *(".flv", ".ogv", ".3gp", ".mxf"),
 }
 TIMELESS = {"avi"}  # containers whose frames have a rate, and often no times
+SHORT, SHORT_FRAMES = 0.05, 3  # share of a film, and frames, that may be missing at its end: headers are rounded
+MASTERING = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 STANDARD_RATE = Fraction(25)  # of films that tell neither times nor rate
 
 
@@ -78,6 +81,7 @@ class Film:
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or STANDARD_RATE)
             self.aspect = stream.sample_aspect_ratio  # of a sample
             self._said_frames: int = stream.frames or _by_duration(container, stream, self.rate)
+            self._said_seconds, self._said_end = _said_times(stream)
             self._first(container, stream)
 
     def _first(self, container: Any, stream: Any) -> None:
@@ -90,6 +94,7 @@ class Film:
         self.turn = Turn.of(first)
         self.interlaced: bool = first.interlaced_frame
         self.deep, self.alpha = is_deep(first.format), has_alpha(first.format)
+        self.mastering = any(data.type.name in MASTERING for data in first.side_data)  # what a screen maps HDR by
         alpha_mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
         self.unread_alpha: bool = alpha_mode == "1" and not self.alpha  # of VP8 and VP9: FFmpeg's decoders leave it
 
@@ -122,7 +127,7 @@ class Film:
         """All frames that can be read, in the order in which they are seen; what is wrong is counted in `damage`."""
         damage = Damage() if damage is None else damage
         step = max(round(1 / self.rate / self.time_base), 1)
-        last, index = None, 0
+        first, last, end, index = 0, None, 0, 0
         with self.open() as container:
             for decoded in self._decode(container, container.streams[self.stream], damage):
                 pts = decoded.pts
@@ -135,7 +140,21 @@ class Film:
                     damage.sizes += 1
                 damage.frames += decoded.is_corrupt
                 yield FilmFrame(index=index, pts=pts, duration=decoded.duration or 0, decoded=decoded, film=self)
-                last, index = pts, index + 1
+                first, last, end = pts if last is None else first, pts, pts + (decoded.duration or step)
+                index += 1
+        if not damage.times:  # or the times are our own
+            damage.end = damage.end or self._missing_end(first, end)
+
+    def _missing_end(self, first: int, end: int) -> str:
+        """What is said of a film whose frames, from time `first` to `end`, are clearly fewer than it says; or nothing.
+
+        The demuxers take the end of a file that was cut off for that of its film.
+        """
+        said = self._said_seconds or self._said_end
+        there = (end - (first if self._said_seconds else 0)) * self.time_base
+        if said - there <= max(SHORT * said, SHORT_FRAMES / self.rate):
+            return ""
+        return f"it ends after {float(there):.1f} of the {float(said):.1f} seconds that it says"
 
     def _decode(self, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
         av = pyav()
@@ -167,6 +186,20 @@ def best_video(container: Any) -> Any:
 def is_cover(stream: Any) -> bool:
     """Whether a video stream is a single attached picture."""
     return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def _said_times(stream: Any) -> tuple[Fraction, Fraction]:
+    """How long a stream says that it is, in seconds, or else at what time its last frame ends; 0 for what is not said.
+
+    The second is what FFmpeg and MKVToolNix write into Matroska's tags.
+    """
+    if stream.duration:
+        return stream.duration * stream.time_base, Fraction(0)
+    hours = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if hours is None:
+        return Fraction(0), Fraction(0)
+    h, m, s = (Fraction(part) for part in hours.groups())
+    return Fraction(0), 3600 * h + 60 * m + s
 
 
 def _by_duration(container: Any, stream: Any, rate: Fraction) -> int:

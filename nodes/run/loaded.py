@@ -122,6 +122,11 @@ class LoadedParser:
         """Which net it is."""
         return self.parser.kind
 
+    @property
+    def net(self) -> Any:
+        """The network."""
+        return self.parser.net
+
     def masks(self, faces: Any, parts: Any) -> Any:
         """As the core's parsers give them; loaded anew if ComfyUI has needed its memory since."""
         with self._loaded():
@@ -148,6 +153,16 @@ class LoadedDetector:
     found: Remembered[Any]  # in the last pictures; shared by all who use this network
     mask_parts: Sequence[Any] = ("hair", "glasses", "ears")  # of a face, that masks of the parser take in
 
+    @property
+    def net(self) -> Any:
+        """The network, which of YuNet is OpenCV's."""
+        return getattr(self.detector, "net", None)
+
+    @property
+    def path(self) -> Any:
+        """The file of YuNet."""
+        return getattr(self.detector, "path", None)
+
     def begin_run(self) -> None:
         """A node's run with it begins: what earlier ones found may be forgotten for what this one adds."""
         self.found.begin_run()
@@ -169,13 +184,18 @@ class LoadedDetector:
         return [list(faces or ()) for faces in known]
 
     def _search(self, images: Any, config: Any) -> Any:
+        stop_if_interrupted()
         if self.patcher is None:
             return self.detector.detect(images, config)
         side = COARSE if config.short_side == "auto" else config.short_side  # tiles need no more than the whole picture
         at_once = min(len(images), config.batch_size)
         needed = int(at_once * DETECTING * 2**20 * (side / COARSE) ** 2)
         with _loaded(self.patcher, needed, f"a picture at short_side {side}", "lower short_side"):
-            return self.detector.detect(images, config)
+            hook = self.net.register_forward_pre_hook(stop_if_interrupted)
+            try:
+                return self.detector.detect(images, config)
+            finally:
+                hook.remove()
 
 
 @contextmanager
@@ -268,10 +288,11 @@ def numbers_on(device: torch.device, precision: str) -> Any:
     return numbers_for("mixed" if precision == "auto" and halved else precision, device.type)
 
 
-# One of each is kept besides those that ComfyUI's own cache of outputs holds, for nodes without a loader.
+# Besides those that ComfyUI's own cache of outputs holds, for nodes without a loader: a model for each job, and one of
+# the others.
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=len(DEFAULTS))
 def _model(core_name: str | None, path: Path, mark: tuple[int, int], device: torch.device, numbers: Any) -> LoadedModel:
     from ...codeformer_core.models import model_usage
     from ...codeformer_core.weights.checkpoint import load_codeformer

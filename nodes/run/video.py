@@ -15,7 +15,7 @@ from comfy_api.v0_0_2 import Input, InputImpl
 from ...codeformer_core.detection.faces import FaceSelection
 from ...codeformer_core.fidelity.plan import FidelityPlan
 from ...codeformer_core.film.encoding import output_codec, output_suffix
-from ...codeformer_core.film.fingerprint import file_stamp, fingerprint
+from ...codeformer_core.film.fingerprint import file_stamp, fingerprint, weights_of
 from ...codeformer_core.film.job import FilmConfig, restore_film
 from ...codeformer_core.film.reading import Film
 from ...codeformer_core.film.report import FilmReport
@@ -97,7 +97,7 @@ def _is_part(video: Any, source: Any) -> bool:
 
 def _target(source: Path, restorer: FaceRestorer, detector: LoadedDetector, config: FilmConfig) -> Path:
     """Of a name that other films, networks and settings don't have, so that no result of theirs is replaced."""
-    networks = (restorer.net, getattr(detector.detector, "net", None), getattr(detector.parser, "kind", None))
+    networks = (restorer.net, weights_of(detector), weights_of(detector.parser))
     settings = (replace(restorer.config, batch_size=1), detector.config, config)
     said = json.dumps(fingerprint([source.resolve(), file_stamp(source), networks, settings]))
     film, temp = Film(source), Path(folder_paths.get_temp_directory())

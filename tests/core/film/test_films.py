@@ -1,6 +1,7 @@
 """Films in and out, made here with PyAV: small, of every kind that goes wrong elsewhere."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import textwrap
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from codeformer_core import Face, FaceRestorer, RestoreConfig
 from codeformer_core.detection.detector import as_pictures
 from codeformer_core.detection.faces import FaceSelection
+from codeformer_core.film.fingerprint import file_stamp, weights_of
 from codeformer_core.film.frames import Colours, Turn, to_frame, to_picture, with_changes
 from codeformer_core.film.job import FilmConfig, FilmJob, restore_film
 from codeformer_core.film.pyav import FilmError
@@ -256,6 +259,25 @@ def film_of(path: Path) -> list[Any]:
     return packets(path, "video") + packets(path, "audio")
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_film_that_was_cut_off_is_said_to_be(tmp_path, restorer, name):
+    source = make(tmp_path / name, 40)
+    if name == "a.mp4":  # what it says of itself must come first
+        whole = source.rename(tmp_path / "whole.mp4")
+        with av.open(str(whole)) as film, av.open(str(source), "w", options={"movflags": "faststart"}) as copy:
+            stream = copy.add_stream_from_template(film.streams.video[0])
+            for packet in film.demux(film.streams.video[0]):
+                if packet.size:
+                    packet.stream = stream
+                    copy.mux(packet)
+    assert restore_film(source, tmp_path / "out.mkv", restorer).damage == []
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) * 4 // 5])
+    done = restore_film(source, tmp_path / "again.mkv", restorer)
+    assert 5 < done.frames < 38
+    assert any(re.fullmatch(r"it ends after \d\.\d of the 1\.6 seconds that it says", said) for said in done.damage)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
@@ -382,3 +404,11 @@ def test_samples_that_did_not_change_are_the_decoded_ones():
     for old, new in zip(frame.planes, made.planes, strict=True):
         changed = np.frombuffer(bytes(old), np.uint8) != np.frombuffer(bytes(new), np.uint8)
         assert 0 < changed.mean() < 0.1
+
+
+def test_what_a_detector_of_opencv_computes_with_is_its_file(tmp_path):
+    """Its network has no numbers to look at, and another address in each process."""
+    (tmp_path / "a.onnx").write_bytes(b"weights")
+    detector = SimpleNamespace(net=object(), path=tmp_path / "a.onnx")
+    assert weights_of(detector) == file_stamp(tmp_path / "a.onnx")
+    assert weights_of(MiddleDetector()) is None

@@ -222,6 +222,13 @@ def test_hdr_keeps_its_marks_and_bits(tmp_path, tiny_net):
     assert (Film(target).colours, Film(target).format.name, list(report.lost)) == (told, "yuv420p10le", [])
 
 
+def test_what_hdr_says_of_its_screen_is_said_to_be_left_out(tmp_path, tiny_net):
+    screen = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+    told: dict[str, Any] = {"x265-params": f"log-level=error:hdr10=1:{screen}"}
+    source = make(tmp_path / "a.mkv", "libx265", "yuv420p10le", **told)
+    assert [what for what in restore(source, tiny_net)[1].lost if "mastering display" in what]
+
+
 def test_two_people_who_cross_keep_their_tracks_or_begin_new_ones(tmp_path, tiny_net):
     source = make(tmp_path / "a.mp4", frames=20)
     corners = [[(4 * i, 8), (76 - 4 * i, 40)] for i in range(20)]
