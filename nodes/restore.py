@@ -145,7 +145,7 @@ class CodeFormerRestoreFaces(io.ComfyNode):
         from .run.restore import leave_batch, restore_batch
 
         report = Report()
-        settings: dict[str, Any] = {"faces": faces, "tracked": faces_in, "fidelity": fidelity, "weights": weights}
+        settings: dict[str, Any] = {"faces": faces, "given": faces_in, "fidelity": fidelity, "weights": weights}
         settings |= {"strength": strength, "upscale": upscale}
         settings |= {"feather": mask_softness, "colour_match": colour_match, "large_faces": large_faces}
         settings |= {"side_strength": side_strength, "occlusion": occlusion}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import folder_paths
 
+from ...codeformer_core.whole_files import whole_file
+
 ASSETS = Path(__file__).parents[2] / "workflows" / "assets"
 NAMES = ("astronaut.jpg", "group.jpg", "group.mp4", "portrait.mp4", "torn.webp", "grey.jpg")
 
@@ -19,7 +21,7 @@ def offer_examples() -> None:
         if (folder / name).exists():
             continue
         try:
-            with (ASSETS / name).open("rb") as source, (folder / name).open("xb") as target:
-                shutil.copyfileobj(source, target)
+            with whole_file(folder / name) as unfinished:
+                shutil.copyfile(ASSETS / name, unfinished)
         except OSError as error:
             logger.info("%s of the example workflows could not be put into the input folder: %s", name, error)

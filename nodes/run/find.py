@@ -29,8 +29,8 @@ def detect_faces(image: Tensor, detector: LoadedDetector | None, report: Report)
     return found_in(image, detector, report)
 
 
-def found_in(image: Tensor, detector: LoadedDetector, report: Report) -> FoundFaces:
-    """The same of one IMAGE of several."""
+def found_in(image: Tensor, detector: LoadedDetector, report: Report, first: int = 0) -> FoundFaces:
+    """The same of one IMAGE of several, whose pictures are numbered from `first` on."""
     report.look_at(image)
     height, width = image.shape[1:3]
     faces, signatures, left = [], [], []
@@ -41,10 +41,10 @@ def found_in(image: Tensor, detector: LoadedDetector, report: Report) -> FoundFa
         kept = select_faces(found, (height, width), FaceSelection(order="size"))
         faults = [_why_not_aligned(face) for face in kept]
         faces.append([replace(face, image_index=i) for face, fault in zip(kept, faults, strict=True) if not fault])
-        left += [f"picture {i}: {fault}" for fault in faults if fault]
+        left += [f"picture {first + i}: {fault}" for fault in faults if fault]
     result = FoundFaces(faces=faces, height=height, width=width, signatures=signatures)
     report.say(f"{counted(result.count, 'face')} found in {counted(len(image), 'picture')}")
-    if without := [i for i, its_faces in enumerate(faces) if not its_faces]:
+    if without := [first + i for i, its_faces in enumerate(faces) if not its_faces]:
         report.say(f"no face was found in {named('picture', without)}")
     for line in left:
         report.warn(line)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...codeformer_core.inspection import Inspection, inspect_face, mix_codes
 from ...codeformer_core.pictures.arrays import from_float, from_network, to_float
 from .loaded import LoadedModel, default_model
-from .pictures import resize_mask, to_pictures
+from .pictures import is_no_mask, resize_mask, to_pictures
 from .progress import watched
 from .report import Report, counted
 
@@ -62,7 +62,9 @@ def mix_crops(
     restorer = model.restorer(colour_match="none")
     first, second = ([restorer.as_aligned(crop) for crop in to_pictures(some)] for some in (crops, others))
     size = restorer.face_size
-    masks = None if mask is None else resize_mask(mask, len(first), (size, size))
+    masks = None if mask is None or is_no_mask(mask, (size, size)) else resize_mask(mask, len(first), (size, size))
+    if masks is not None and not masks.any():
+        report.warn("the mask is black, which takes no code of the others")
     mixed = []
     with model.on_device(len(first)), torch.inference_mode():
         for i in watched(range(len(first))):

@@ -87,16 +87,18 @@ def segs_to_faces(
     detector = detector or default_detector()
     detector.begin_run()
     order = iter(segs * count if len(segs) == 1 else segs)
-    results = []
+    results, first = [], 0
     for image in images:
-        found = found_in(image, detector, report)
-        faces = [_inside(its, next(order), (found.height, found.width), each, report) for its in found.faces]
+        found = found_in(image, detector, report, first)
+        size = found.height, found.width
+        faces = [_inside(its, next(order), size, each, i, report) for i, its in enumerate(found.faces, first)]
+        first += len(image)
         results.append(replace(found, faces=faces))
     report.say(f"{sum(result.count for result in results)} of them lie in the SEGS")
     return results
 
 
-def _inside(found: list[Face], segs: Segs, size: tuple[int, int], each: str, report: Report) -> list[Face]:
+def _inside(found: list[Face], segs: Segs, size: tuple[int, int], each: str, number: int, report: Report) -> list[Face]:
     (height, width), listed = segs
     if not listed:  # the Impact Pack's EmptySegs says 0 x 0 pixels
         return []
@@ -111,11 +113,11 @@ def _inside(found: list[Face], segs: Segs, size: tuple[int, int], each: str, rep
         ]
         chosen += inside if each == "all" else inside[:1]
         if not inside:
-            report.warn(f"no face was found in the SEG {seg.label} at {list(seg.bbox)}")
+            report.warn(f"picture {number}: no face was found in the SEG {seg.label} at {list(seg.bbox)}")
     return chosen
 
 
 def _clipped(box: tuple[float, ...], size: tuple[int, int]) -> tuple[int, int, int, int]:
     height, width = size
     x0, y0, x1, y1 = (round(v) for v in box)
-    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    return min(max(x0, 0), width), min(max(y0, 0), height), min(max(x1, 0), width), min(max(y1, 0), height)

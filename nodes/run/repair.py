@@ -139,6 +139,8 @@ def colour_batch(
         said = f"{len(background)} of {background.shape[2]} x {background.shape[1]}"
         wanted = f"{len(image)} of {image.shape[2]} x {image.shape[1]}"
         raise ValueError(f"the coloured background must be as the image, {wanted} pixels, got {said}: scale it first")
+    if background is not None:
+        report.look_at(background, "coloured background")
     config = ColourConfig(strength=strength, luminance=luminance)  # pyright: ignore[reportArgumentType]
     colourer = FaceColourer(repair.restorer(colouring_settings(repair.model.usage), faces), config)
     for i, picture in repair.pictures():

@@ -27,6 +27,7 @@ from .weights import draw_weights, fitted, in_batch, said_weights
 
 PORTION = 16  # pictures at a time, whose faces share the network's batches
 SEARCHED = 4  # of these together
+NOTHING = "side_strength, occlusion or the parsing net leaves out all of each face"
 FOUND, RESTORED = 0.2, 0.8  # of a portion's work, about, when its faces are found, and restored
 
 
@@ -39,7 +40,7 @@ def restore_batch(
     report: Report,
     *,
     faces: str,
-    tracked: FoundFaces | None = None,
+    given: FoundFaces | None = None,
     fidelity: float,
     weights: FidelityPlan | None,
     strength: float,
@@ -47,8 +48,8 @@ def restore_batch(
 ) -> tuple[Tensor, Tensor, FoundFaces, int, list[np.ndarray]]:
     """The faces of an IMAGE found, restored, and put back as far as `strength` says; `settings` are `RestoreConfig`'s.
 
-    Faces that are `tracked` are not looked for, and held steady along their tracks. Those of a crowd are not all held
-    in memory, and their predictions are not kept.
+    With `given` faces no others are looked for, and those with tracks are held steady along them, which predicts each
+    time. The faces of a crowd are not all held in memory, and their predictions are not kept.
 
     Gives the restored IMAGE, the MASK of what changed (b, h, w), the faces, how many of these were restored, and, if
     there are `weights`, the first pictures with the weights in force drawn over them.
@@ -58,10 +59,14 @@ def restore_batch(
     selection = FaceSelection(only=faces)  # pyright: ignore[reportArgumentType]
     restorer = model.restorer(detector, selection=selection, **settings)  # pyright: ignore[reportArgumentType]
     plan = fitted(weights, fidelity, model, report)
-    if tracked is not None:
-        check_faces(tracked, image)
-        restorer = film_restorer(model, detector, w=plan, **settings)
-    steady = None if tracked is None else SteadyFaces(restorer)
+    steady = None
+    if given is not None:
+        check_faces(given, image)
+        if faces != "all":
+            report.say(f"which faces ({faces}) was not used: the faces are given")
+        if any(face.track is not None for its_faces in given.faces for face in its_faces):
+            restorer = film_restorer(model, detector, w=plan, **settings)
+            steady = SteadyFaces(restorer)
     count, h, w, _ = image.shape
     upscale = restorer.config.upscale
     if upscale_model is not None and upscale == 1:
@@ -74,7 +79,9 @@ def restore_batch(
         restored[i] = restorer.paste(picture, faces, large, limit, stop_behind)
         changed[i] = restorer.changed((h, w), faces, limit)
 
-    def crowd(i: int, picture: np.ndarray, seen: list[Face], large: Any, limit: np.ndarray | None) -> list[AlignedFace]:
+    def crowd(
+        i: int, picture: np.ndarray, seen: list[Face], large: Any, limit: np.ndarray | None, show: Any
+    ) -> list[AlignedFace]:
         by_batch = film_restorer(model, detector, w=plan, **settings)
         restored[i], faces = restore_crowd(
             by_batch,
@@ -82,7 +89,7 @@ def restore_batch(
             seen,
             background=large,
             limit=limit,
-            progress=stop_if_interrupted,
+            progress=show,
             changed=changed[i],
         )
         return faces
@@ -94,20 +101,24 @@ def restore_batch(
             part = slice(start, start + PORTION)
             pictures, limits = to_pictures(image[part]), to_limits(mask, image, part)
             progress.begin(len(pictures))
-            seen = _search(restorer, pictures, start, None if tracked is None else tracked.faces[part], progress)
-            crowds = {i: faces for i, faces in enumerate(seen) if tracked is None and len(faces) > CROWD}
+            seen = _search(restorer, pictures, start, None if given is None else given.faces[part], progress)
+            crowds = {i: faces for i, faces in enumerate(seen) if steady is None and len(faces) > CROWD}
             aligned = [restorer.align(pictures[i], [] if i in crowds else faces) for i, faces in enumerate(seen)]
-            every, shown = [face for faces in aligned for face in faces], progress.between(FOUND, RESTORED)
+            every = [face for faces in aligned for face in faces]
+            ahead = len(every) / max(len(every) + sum(map(len, crowds.values())), 1)  # of the work on crowds
+            until = FOUND + (RESTORED - FOUND) * ahead if crowds else RESTORED
+            shown = progress.between(FOUND, until)
             if steady is None:
                 (better,) = model.restore_at([plan], restorer, every, shown)
             else:
                 better = steady.restore(every, progress=shown)
             order = iter(better)
-            for i, picture in enumerate(progress.each(pictures, RESTORED, 1)):
+            for i, picture in enumerate(progress.each(pictures, until, 1)):
                 limit = _softer(limits[i] if limits else None, strength, (h, w))
                 large = enlarged(picture, upscale_model, upscale) if upscale_model is not None and upscale > 1 else None
                 if i in crowds:
-                    its_faces = crowd(start + i, picture, crowds[i], large, limit)
+                    first, last = (until + (1 - until) * n / len(pictures) for n in (i, i + 1))
+                    its_faces = crowd(start + i, picture, crowds[i], large, limit, progress.between(first, last))
                 else:
                     its_faces = restorer.masked([next(order) for _ in aligned[i]])
                     pasting.finish(paste, start + i, picture, its_faces, large, limit)
@@ -124,7 +135,8 @@ def restore_batch(
     if without := [i for i, its_faces in enumerate(found) if not its_faces]:
         report.say(f"no face was found in {named('picture', without)}")
     if done and strength and not changed.any():
-        report.warn("nothing has changed: the mask is black wherever a face was restored")
+        limited = to_limits(mask, image, slice(0, 1)) is not None
+        report.warn(f"nothing has changed: {'the mask is black wherever a face was restored' if limited else NOTHING}")
     for line in (*left, *softened, *spoken):
         report.say(line)
     return to_image(torch.from_numpy(restored), image), torch.from_numpy(changed), faces_found, done, weighed
@@ -134,14 +146,14 @@ def _search(
     restorer: FaceRestorer,
     pictures: list[np.ndarray],
     start: int,
-    tracked: list[list[Face]] | None,
+    given: list[list[Face]] | None,
     progress: Portions,
 ) -> list[list[Face]]:
-    """The faces of pictures from number `start` on: those that are tracked, or what the detector finds."""
+    """The faces of pictures from number `start` on: those that are given, or what the detector finds."""
     found: list[list[Face]] = []
     for first in progress.each(range(0, len(pictures), SEARCHED), 0, FOUND):
         part = slice(first, first + SEARCHED)
-        found += restorer.detect(pictures[part]) if tracked is None else tracked[part]
+        found += restorer.detect(pictures[part]) if given is None else given[part]
     return [[replace(face, image_index=start + i) for face in faces] for i, faces in enumerate(found)]
 
 

@@ -14,8 +14,8 @@ from ...codeformer_core.pictures.arrays import to_float
 from ...codeformer_core.restoration import AlignedFace
 from ...codeformer_core.restorer import FaceRestorer
 from .loaded import LoadedDetector, LoadedModel, begin_run
-from .pictures import to_pictures
-from .progress import count_faces, watched
+from .pictures import to_image, to_pictures
+from .progress import count_faces, stop_if_interrupted, watched
 from .report import Report, counted
 from .weights import fitted
 
@@ -44,20 +44,24 @@ def sweep(
     plans = [swept_plan(plan, swept, value) for value in values]
     check_scales(plans[0], model.net.config.cft_sizes)
     by_weight = model.restore_at(plans, restorer, faces, count_faces())
-    pictures = [restorer.paste(picture, restored) for restored in by_weight]
+    pictures = torch.from_numpy(
+        np.stack([restorer.paste(picture, restored, tick=stop_if_interrupted) for restored in by_weight])
+    )
     columns = {"input": [face.crop for face in faces]}
     name = "w" if swept == "fidelity" else swept
     columns |= {
         f"{name} = {w:g}": [f.crop if f.note else f.restored for f in some]
         for w, some in zip(values, by_weight, strict=True)
     }
-    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(draw_strip(columns)[None])
+    like = image[number : number + 1].expand(len(values), -1, -1, -1)
+    return to_image(pictures, like), torch.from_numpy(draw_strip(columns)[None])
 
 
 def _first_with_faces(image: Tensor, restorer: FaceRestorer) -> tuple[int, np.ndarray, list[AlignedFace]]:
     for i in watched(range(len(image))):
         (picture,) = to_pictures(image[i : i + 1])
-        if faces := restorer.align(picture, restorer.detect([picture])[0]):
+        found = [replace(face, image_index=i) for face in restorer.detect([picture])[0]]
+        if faces := restorer.align(picture, found):
             return i, picture, faces
     raise ValueError(
         f"no face was found in {len(image)} picture(s), so there is nothing to sweep: lower score_threshold in "

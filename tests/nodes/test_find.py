@@ -88,6 +88,20 @@ def test_a_seg_over_several_faces(each, count, run, face_at):
     assert found.faces[0][0].width == 50
 
 
+def test_a_seg_without_a_face_is_said_with_its_picture(run, face_at):
+    seg = SimpleNamespace(bbox=(100, 0, 160, 40), label="person")
+    images, said = [torch.rand(1, 120, 160, 3), torch.rand(1, 120, 160, 3)], run("report").Report()
+    segs = [((120, 160), []), ((120, 160), [seg])]
+    run("regions").segs_to_faces(images, segs, FixedFaces(face_at(40, 60, 40)), "all", said)
+    assert "picture 1: no face was found in the SEG person" in said.text
+
+
+@pytest.mark.parametrize("shape", ["box", "ellipse"])
+def test_a_face_beyond_the_edge_paints_no_mask(shape, run, find, face_at):
+    found = find(torch.rand(1, 120, 160, 3), face_at(-60, 60, 50))
+    assert not run("regions").faces_to_mask(found, shape, 0.5).any()
+
+
 def test_empty_segs_hold_no_face(run, face_at):
     said = run("report").Report()
     (found,) = run("regions").segs_to_faces(

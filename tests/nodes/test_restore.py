@@ -37,14 +37,41 @@ def test_faces_with_tracks_are_restored_as_given_and_held_steady(nodes, image, r
     *_, found, _, _ = nodes.restore(frames)
     one = [[replace(faces[0], track=0)] for faces in found.faces]
     searched, predicted = nodes.detector.searched, nodes.calls["predict"]
-    restored, changed, kept, count, _ = nodes.restore(frames, tracked=replace(found, faces=one))
+    restored, changed, kept, count, _ = nodes.restore(frames, given=replace(found, faces=one))
     assert (nodes.detector.searched, nodes.calls["predict"]) == (searched, predicted + 20)
     assert count == 20
     assert [[face.track for face in faces] for faces in kept.faces] == [[0]] * 20
     assert changed.amax((1, 2)).min() > 0.9
     np.testing.assert_allclose(restored[19], restored[18], atol=1e-3)  # also over the portions of a batch
     with pytest.raises(ValueError, match="another"):
-        nodes.restore(1 - frames, tracked=replace(found, faces=one))
+        nodes.restore(1 - frames, given=replace(found, faces=one))
+
+
+def test_given_faces_without_tracks_are_remembered_too(nodes, image, face_at, rng):
+    *_, found, _, _ = nodes.restore(image)
+    *_, said = nodes.restore(image, given=found, fidelity=0.9, faces="largest")
+    assert (nodes.calls["predict"], nodes.detector.searched) == (2, 1)
+    assert "which faces (largest) was not used" in said
+    nodes.detector.faces = [face_at(*place) for place in rng.uniform((10, 10, 20), (150, 110, 60), (20, 3))]
+    *_, found, count, _ = nodes.restore(1 - image)
+    of_crowd = nodes.restore(1 - image, given=found)[3]
+    assert count == of_crowd == 20
+    assert nodes.calls["predict"] == 42  # a crowd's predictions are not kept
+
+
+@pytest.mark.parametrize(("mask", "why"), [(torch.zeros(1, 120, 160), "mask is black"), (None, "the parsing net")])
+def test_what_leaves_nothing_of_the_faces_is_named(mask, why, nodes, image, run, monkeypatch):
+    monkeypatch.setattr(run("restore").FaceRestorer, "changed", lambda _, size, *__: np.zeros(size, np.float32))
+    *_, said = nodes.restore(image, mask)
+    assert "nothing has changed" in said
+    assert why in said
+
+
+def test_a_model_for_another_job_does_not_throw_out_the_first(run):
+    loaded, said = run("loaded"), run("report").Report()
+    first = loaded.default_model(said)
+    loaded.default_model(said, "filling")
+    assert loaded.default_model(said) is first
 
 
 def test_what_is_remembered_has_a_bound(run):

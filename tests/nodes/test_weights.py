@@ -122,6 +122,22 @@ def test_a_sweep_changes_one_part_and_keeps_the_rest(run):
     )
 
 
+def test_a_sweep_takes_the_mask_of_the_picture_that_it_shows(nodes, image, run, monkeypatch):
+    loaded, found = run("loaded"), nodes.detector.faces
+    batch = torch.cat([torch.zeros_like(image), image])
+    monkeypatch.setattr(nodes.detector, "detect", lambda images, config=None: [found * bool(i.any()) for i in images])
+    whole = loaded.LoadedDetector(detector=nodes.detector, config=None, patcher=None, parser=None, found=nodes.found)
+    plan = FidelityPlan(mask=FidelityMask(values=np.stack([np.zeros((9, 9)), np.ones((9, 9))]), space="picture"))
+
+    def strip(plan):
+        settings = {"weights": "1", "most_faces": 1, "colour_match": "none", "swept": "fidelity", "fidelity": 0.5}
+        pictures, _ = run("sweep").sweep(batch, nodes.model, whole, run("report").Report(), plan=plan, **settings)
+        return pictures
+
+    torch.testing.assert_close(strip(plan), strip(None))
+    assert strip(plan).shape == (1, 120, 160, 3)
+
+
 def test_a_sheet_shows_codes_confidence_and_scales(nodes, run, rng):
     crops = torch.from_numpy(rng.random((2, 64, 64, 3), np.float32))
     said = run("report").Report()
@@ -142,5 +158,6 @@ def test_mixed_codes_by_a_mask(nodes, run, rng):
     assert own.shape == (2, 64, 64, 3)
     assert not torch.allclose(own[0], others[0])
     torch.testing.assert_close(own[1], others[1])
+    assert "the mask is black" in said.text
     with pytest.raises(ValueError, match="3 other faces for 2 crops"):
         mix(crops, crops.repeat(2, 1, 1, 1)[:3], None, nodes.model, 0.0, said)
