@@ -1,9 +1,10 @@
-"""A model of 512 px out of a trained one of 256: python -m training.refine mini_256.safetensors --data FACES --out RUN.
+"""A trained model refined: python -m training.refine MODEL --data FACES --out RUN.
 
-Squares of 2 x 2 pixels become channels of the same network, whose first result is the smaller model's with each pixel
-four times. Then the decoder alone learns finer detail from clean faces, and after it all but the codebook learns to
-restore. The codes stay what they were, so that nothing has to be learnt anew. RUN/stage3.safetensors is the model.
-The same command goes on where a run stopped.
+The decoder alone learns finer detail from clean faces, and after it all but the codebook learns to restore. The codes
+stay what they were, so that nothing has to be learnt anew. A model whose network does not see squares of pixels, as one
+of 256 px by the preset mini_256, becomes one of twice the side first: 2 x 2 pixels are channels of the same network,
+whose first result is the smaller model's with each pixel four times. RUN/stage3.safetensors is the model. The same
+command goes on where a run stopped.
 """
 
 import argparse
@@ -71,12 +72,13 @@ RESTORER = StageConfig(
 def enlarged(base: CodeFormer) -> CodeFormer:
     """The network on squares of PATCH x PATCH pixels: its faces are PATCH times as large, its features as they were.
 
-    At first it sees the mean of each square, and gives all of its pixels one colour.
+    At first it sees the mean of each square, and gives all of its pixels one colour. One that sees squares already is
+    left as it is.
     """
     if not base.config.cft_sizes:
         raise ValueError("it has no CFT, so it is no whole model; begin from what stage III gave")
     if base.config.vq.patch != 1:
-        raise ValueError(f"it sees squares of {base.config.vq.patch} pixels already; begin from a model of patch 1")
+        return base.eval()
     size = PATCH * base.config.vq.image_size
     net = CodeFormer(replace(base.config, vq=replace(base.config.vq, image_size=size, patch=PATCH)))
     small, state = base.state_dict(), net.state_dict()
@@ -133,7 +135,7 @@ def refine(
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; 0, 2 with one line that says what is wrong and what to do, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser("python -m training.refine", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("base", help="the smaller model: a checkpoint, or mini")
+    parser.add_argument("base", help="the model to begin with: a checkpoint, or mini")
     parser.add_argument("--data", required=True, type=Path, action="append", help="folder of aligned faces; repeatable")
     parser.add_argument("--val", type=Path, help="folder of held faces, measured in between")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")

@@ -1,4 +1,4 @@
-"""A model of twice the side: where it begins, what each part trains, and going on."""
+"""A refined model: where it begins, what each part trains, and going on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -123,8 +123,7 @@ def test_a_model_without_cft_is_refused(faces, tmp_path, caplog):
     assert "no CFT" in caplog.text
 
 
-def test_a_model_of_squares_is_refused(base, faces, tmp_path, caplog):
-    net, large = enlarged(load_codeformer(base)), tmp_path / "large.safetensors"
-    save_checkpoint(large, net.state_dict(), net.config)
-    assert main([str(large), "--data", str(faces), "--out", str(tmp_path / "run")]) == 2
-    assert "patch 1" in caplog.text
+def test_a_model_of_squares_keeps_its_side(base):
+    net = enlarged(load_codeformer(base))
+    assert enlarged(net) is net
+    assert refine_config(net).model == net.config
