@@ -35,9 +35,9 @@ class Usage:
 
 
 USAGE = {
-    # The codebook of mini has seen few colours besides those of faces. Its codes have 0.44 or more with sharp faces,
-    # and 0.06 to 0.39 with what the detector wrongly takes for faces, but with blurred faces too (bench/README.md).
-    "mini": Usage(w=0.8, colour_match="wavelet", calibration=MINI, min_confidence=0.35),
+    # The codebook of mini has seen few colours besides those of faces. Its codes have 0.55 or more with sharp faces,
+    # and from 0.11 on with what the detector wrongly takes for faces, but with blurred faces too (bench/README.md).
+    "mini": Usage(w=0.8, colour_match="wavelet", calibration=MINI, min_confidence=0.6),
     "official": Usage(),
     "inpainting": Usage(w=1.0, adain=False, job="filling", strokes=True),
     "colorization": Usage(w=0.0, keep_grey=False, job="colouring"),

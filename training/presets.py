@@ -240,7 +240,8 @@ MINI_DEGRADATIONS = (  # as bad as the paper's, and like an ordinary small face 
     DegradationConfig(blur_sigma=(0.2, 5.0), downscale=(1.0, 6.0), noise=(0.0, 10.0), jpeg_quality=(50, 95)),
 )
 NEARLY_SHARP = DegradationConfig(blur_sigma=(0.0, 3.0), downscale=(1.0, 4.0), noise=(0.0, 8.0), jpeg_quality=(60, 100))
-# The default model up to version 3: 256 px, trained on two CPU cores; see codeformer_core/assets/mini.md.
+# The default model up to version 3: 256 px, trained on two CPU cores. Version 4 was refined from it (refine.py); see
+# codeformer_core/assets/mini.md.
 MINI_256 = TrainConfig(
     name="mini_256",
     model=CodeFormerConfig(
@@ -295,7 +296,7 @@ _MINI_COMMON = {
     "log_every": 20,
     "validate_every": 500,
 }
-# The next default model: 512 px, whose features are no larger than 128 px, so that it costs what 256 px did.
+# A default model from scratch: 512 px, whose features are no larger than 128 px, so that it costs what 256 px did.
 MINI = TrainConfig(
     name="mini",
     model=CodeFormerConfig(

@@ -16,8 +16,6 @@ from .image_loss import ImageLoss
 from .outcome import Outcome
 from .whole import TuningStage
 
-KEPT_LAYERS = 3  # of the transformer, the first ones: they stay the base's, which halves what a variant has to hold
-
 
 class VariantStage(TuningStage):
     """Strokes on the input are first filled smoothly, which is nearer to what the model knows than white ones.
@@ -49,7 +47,7 @@ def filled_smoothly(batch: dict[str, Any]) -> dict[str, Any]:
 def fix_what_is_kept(net: CodeFormer) -> None:
     """Fix what a variant shares with its base besides codebook and decoder: it trains faster, and its file is small."""
     net.position_emb.requires_grad_(False)
-    net.ft_layers[:KEPT_LAYERS].requires_grad_(False)
+    net.ft_layers.requires_grad_(False)
     first_down = next(i for i, block in enumerate(net.encoder.blocks) if isinstance(block, Downsample))
     net.encoder.blocks[: first_down + 1].requires_grad_(False)  # the features of the picture's own size
 
