@@ -99,7 +99,7 @@ def test_the_sweep_shows_the_same_faces_at_each_weight(comfy, workflow):
     pictures = comfy.run(workflow("fidelity_sweep"))
     assert len(pictures["5"]) == 5
     (strip,) = pictures["4"]
-    assert strip.shape[1] == 256 * 6
+    assert strip.shape[1] == 512 * 6
     columns = np.split(strip.astype(int), 6, axis=1)
     far = [np.abs(column - columns[0]).mean() for column in columns[1:]]  # from the input, falling with w
     assert far == sorted(far, reverse=True)
