@@ -130,7 +130,8 @@ def _restore(args: argparse.Namespace) -> int:
     probe(args.output)
     load = partial(load_restorer, args, path, config)
     outcomes = restore_all(todo, load(), work) if args.ray is None else restore_on_ray(todo, args.ray, load, work)
-    what = _what(sum(not is_film(job.source) for job in todo), sum(is_film(job.source) for job in todo))
+    films = sum(is_film(job.source) for job in todo)
+    what = _what(len(todo) - films, films)
     logger.info("%s to restore with %s, w = %s", what, path.name, in_words(plan))
     done = faces = 0
     try:
@@ -143,7 +144,7 @@ def _restore(args: argparse.Namespace) -> int:
     except torch.cuda.OutOfMemoryError as error:
         raise ValueError("out of GPU memory; give --dtype bfloat16, or --device cpu") from error
     finally:
-        counts = done, what, counted(faces, "face")
+        counts = done, counted(len(todo), "file") if 0 < films < len(todo) else what, counted(faces, "face")
         logger.info("%d of %s done, %s restored, in %s", *counts, args.output)
         code = end(failures)
     return code

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from codeformer_core import Face, FaceRestorer, RestoreConfig
+from codeformer_core.command_line import cli
 from codeformer_core.command_line.batch import is_done
 from codeformer_core.command_line.cli import main
 from codeformer_core.command_line.films import FilmOptions, film_batch, restore_films
@@ -129,8 +130,12 @@ def results(tmp_path: Path) -> set[str]:
 BOTH = {"a.mp4", "a.mp4.json", "b.png", "b.png.json"}
 
 
-def test_a_folder_of_films_and_pictures(tmp_path, codeformer):
-    assert codeformer() == (0, [])
+def test_a_folder_of_films_and_pictures(tmp_path, codeformer, monkeypatch):
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.logger, "info", lambda text, *values: said.append(text % values))
+        assert codeformer() == (0, [])
+    assert said[-1].startswith("2 of 2 files done")
     assert results(tmp_path) == BOTH
     (tmp_path / "in" / "c.mp4").write_text("text")
     code, (line,) = codeformer()
