@@ -183,7 +183,8 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, tiny_net, tiny_config):
     command += ["--detect-size", "64"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     slowly = (
-        "import sys, time; from codeformer_core.command_line.cli import main\n"
+        "import signal, sys, time; from codeformer_core.command_line.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's & has it ignored\n"
         "from codeformer_core.detection.retinaface import RetinaFaceDetector as Detector; detect = Detector.detect\n"
         "Detector.detect = lambda *given: (time.sleep(0.3), detect(*given))[1]\n"
         f"sys.exit(main({command[3:]!r}))"
