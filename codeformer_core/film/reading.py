@@ -80,8 +80,9 @@ class Film:
             self.time_base: Fraction = stream.time_base
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or STANDARD_RATE)
             self.aspect = stream.sample_aspect_ratio  # of a sample
-            self._said_frames: int = stream.frames or _by_duration(container, stream, self.rate)
             self._said_seconds, self._said_end = _said_times(stream)
+            seconds = self._said_seconds or Fraction(container.duration or 0, 1_000_000)
+            self._said_frames: int = stream.frames or round(seconds * self.rate)
             self._first(container, stream)
 
     def _first(self, container: Any, stream: Any) -> None:
@@ -200,9 +201,3 @@ def _said_times(stream: Any) -> tuple[Fraction, Fraction]:
         return Fraction(0), Fraction(0)
     h, m, s = (Fraction(part) for part in hours.groups())
     return Fraction(0), 3600 * h + 60 * m + s
-
-
-def _by_duration(container: Any, stream: Any, rate: Fraction) -> int:
-    if stream.duration is not None:
-        return round(stream.duration * stream.time_base * rate)
-    return 0 if container.duration is None else round(Fraction(container.duration, 1_000_000) * rate)
