@@ -133,7 +133,7 @@ def _add_restore(commands: Any, common: OneLineParser) -> None:
         help="retinaface_mobile0.25 (bundled), retinaface_resnet50, or a RetinaFace or YuNet file")  # fmt: skip
     add("--min-score", type=float, default=0.8, metavar="S", help="least score of a face, 0.01 to 0.99 (default 0.8)")
     add("--min-confidence", type=float, metavar="C", help="leave a face of whose codes the network is less sure, "
-        "0 to 1, and that is not found again in its crop; 0: none (default 0.1; mini 0.35)")  # fmt: skip
+        "0 to 1, and that is not found again in its crop; 0: none (default 0.1; mini 0.6)")  # fmt: skip
     add("--detect-size", type=_search_size, default="auto", metavar="PX", help="the picture is searched with its "
         "short side scaled to this; more finds smaller faces, 0 is the picture's own size; auto: 640, and large "
         "pictures again in tiles for their small faces (default auto)")  # fmt: skip

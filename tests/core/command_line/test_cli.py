@@ -23,6 +23,7 @@ from codeformer_core.command_line.arguments import LEVELS
 from codeformer_core.command_line.cli import main
 from codeformer_core.detection import detector
 from codeformer_core.detection import load as loading
+from codeformer_core.models import USAGE
 from codeformer_core.restorer import FaceRestorer
 from codeformer_core.weights import checkpoint
 from codeformer_core.weights.checkpoint import save_checkpoint
@@ -532,6 +533,11 @@ def test_the_converted_checkpoint_restores_the_same(restore, tiny_net, tiny_conf
     restore("in/face.png", "-o", "a")
     restore("in/face.png", "-o", "b", "--model", "own.safetensors")
     assert Path("a/face.png").read_bytes() == Path("b/face.png").read_bytes()
+
+
+def test_help_says_the_defaults_of_the_bundled_model(codeformer):
+    _, out, _ = codeformer("restore", "--help")
+    assert f"mini {USAGE['mini'].min_confidence:g})" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("command", [(), ("restore",), ("degrade",), ("info",), ("convert",), ("migrate-workflow",)])
