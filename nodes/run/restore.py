@@ -105,8 +105,8 @@ def restore_batch(
             crowds = {i: faces for i, faces in enumerate(seen) if steady is None and len(faces) > CROWD}
             aligned = [restorer.align(pictures[i], [] if i in crowds else faces) for i, faces in enumerate(seen)]
             every = [face for faces in aligned for face in faces]
-            ahead = len(every) / max(len(every) + sum(map(len, crowds.values())), 1)  # of the work on crowds
-            until = FOUND + (RESTORED - FOUND) * ahead if crowds else RESTORED
+            ahead = len(every) / max(sum(map(len, seen)), 1)  # the others, of crowds, are restored as they are pasted
+            until = FOUND + (RESTORED - FOUND) * ahead
             shown = progress.between(FOUND, until)
             if steady is None:
                 (better,) = model.restore_at([plan], restorer, every, shown)
