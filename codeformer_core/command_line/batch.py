@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from ..weights.precision import named
 from ..whole_files import whole_file
 from .companions import companion, companion_paths, fidelity_plan, mask_of, stamps_of
 from .jobs import BatchConfig, Job, Outcome
+from .memory import LESS, is_out_of_memory
 from .reports import face_report, own_crops, own_results, read_report, write_report
 
 ELSEWHERE = "choose another folder with --output"
@@ -94,13 +95,15 @@ def _chunks(
     faces = pixels = 0
 
     def open_(job: Job) -> _Opened:
-        opened = _open(job, restorer, config, originals)
+        with _memory_for(job.source):
+            opened = _open(job, restorer, config, originals)
         if sources.setdefault(opened.target, job.source) != job.source:
             raise PictureError(f"{job.source}: its result would replace that of {sources[opened.target]}; rename one")
         return opened
 
     def find(opened: _Opened) -> _Opened:
-        return _with_faces(opened, restorer, config)
+        with _memory_for(opened.job.source):
+            return _with_faces(opened, restorer, config)
 
     with closing(ahead(jobs, open_, find)) as results:
         for job, found in results:
@@ -116,6 +119,17 @@ def _chunks(
                 yield chunk
                 chunk, faces, pixels = [], 0, 0
     yield chunk
+
+
+@contextmanager
+def _memory_for(source: Path) -> Iterator[None]:
+    """Too little memory for a picture as a PictureError that names it, so that the others go on."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise PictureError(f"{source}: out of memory; {LESS}") from error
 
 
 def _with_faces(opened: "_Opened", restorer: FaceRestorer, config: BatchConfig) -> "_Opened":
@@ -191,7 +205,7 @@ def _written(
     height, width = opened.picture.rgb.shape[:2]
     large = height * width * restorer.config.upscale**2 > CHUNK_PIXELS
     try:
-        with _one_large_result if large else nullcontext():
+        with _one_large_result if large else nullcontext(), _memory_for(opened.job.source):
             return _write(opened, restorer, config, progress)
     except PictureError as error:
         return Outcome(job=opened.job, message=str(error), failed=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import EXIT_ERROR, command_line
-from .memory import is_out_of_memory
+from .memory import LESS, is_out_of_memory
 from .saying import complain, counted, end, say
 from .starting import chosen, existing, folder, load_restorer, probe
 from .stopping import stopped_as_by_ctrl_c
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         complain(named)
         return EXIT_ERROR
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
-        complain("out of memory; give smaller pictures, or a lower --upscale or --detect-size")
+        complain(f"out of memory; {LESS}")
         return EXIT_ERROR
     except KeyboardInterrupt:
         complain("stopped; run the same command again to go on where it stopped")

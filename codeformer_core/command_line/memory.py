@@ -3,12 +3,14 @@
 import ctypes
 import sys
 
+SIGNS = ("can't allocate memory", "Insufficient memory")  # of PyTorch on a CPU, of OpenCV
+LESS = "give smaller pictures, or a lower --upscale or --detect-size"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is Python's or PyTorch's for too little memory; PyTorch's on a CPU has no type of its own."""
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    """Whether an error is Python's, PyTorch's or OpenCV's for too little memory; the last two have no type for it."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in SIGNS)
 
 
 def keep_freed_memory() -> None:

@@ -284,6 +284,26 @@ def test_a_damaged_file_in_the_middle_stops_nobody(tmp_path, run):
         assert files_below(tmp_path / "out") == {"1.png", "1.png.json", "3.png", "3.png.json"}
 
 
+@pytest.mark.parametrize("step", ["detect", "align", "paste"])
+def test_a_picture_that_memory_does_not_hold_stops_no_other(tmp_path, run, monkeypatch, step):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "b.png", pixels(size=80))
+    usual = getattr(FaceRestorer, step)
+
+    def full(self, image, *arguments, **named):
+        if len(image) == 80:
+            raise cv2.error("OpenCV(4.10.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes")
+        return usual(self, image, *arguments, **named)
+
+    monkeypatch.setattr(FaceRestorer, step, full)
+    said = {name: (outcome.failed, outcome.message) for name, outcome in run(tmp_path / "in").items()}
+    assert said["a.png"] == (False, "1 face restored")
+    failed, message = said["b.png"]
+    assert failed
+    assert message.startswith(f"{tmp_path / 'in' / 'b.png'}: out of memory; give smaller pictures")
+    assert not (tmp_path / "out" / "b.png").exists()
+
+
 def test_pictures_share_network_batches_across_chunks(tmp_path, run, detector, monkeypatch):
     monkeypatch.setattr(batch, "CHUNK_PIXELS", 2 * SIZE**2)
     for i in range(5):
