@@ -144,6 +144,8 @@ def train_stage(
     parts_rest = bool(stage_config.phases) or config.no_codebook
     losses = shared_losses(accelerator, net, stage.losses, parts_rest=parts_rest)
     faces = stage_faces(config, number, folders, shares)
+    if state and state.get("faces", faces.fingerprint) != faces.fingerprint:
+        logger.warning("%s: goes on with other faces than it had so far (now %d)", folder, len(faces))
     shown_faces = faces if val is None else held_faces(config, number, val)
     loader = face_loader(
         faces,
@@ -165,6 +167,7 @@ def train_stage(
             "step": step,
             "config": run_json(config, number),
             "origin": origin,
+            "faces": faces.fingerprint,
             "net": net.state_dict(),
             "average": average.net.state_dict(),
             "optimizer": optimizer.state_dict(),

@@ -416,6 +416,16 @@ def test_another_config_or_origin_is_not_resumed(faces, trained, tmp_path):
         stage_path(trained, 1).write_bytes(mine)
 
 
+def test_a_run_that_goes_on_with_other_faces_says_so(faces, tmp_path, caplog):
+    fewer = tmp_path / "fewer"
+    shutil.copytree(faces, fewer)
+    (fewer / "0.png").unlink()
+    for end, folder in enumerate((faces, faces, fewer), start=1):
+        caplog.clear()
+        run(TINY, 1, folder, tmp_path / "run", stop_at=end)
+        assert ("goes on with other faces" in caplog.text) == (folder == fewer)
+
+
 @pytest.mark.parametrize(("number", "added"), [(1, "encoder."), (2, "ft_layers."), (3, "fuse_convs_dict.32.")])
 def test_what_a_stage_adds_begins_from_another_checkpoint(number, added, faces, trained, tmp_path):
     for n in range(1, number):

@@ -3,6 +3,7 @@
 Everything random about a sample comes from (seed, step, slot), `slot` being its place in the batch of all processes.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -114,6 +115,11 @@ class FaceFolder(Dataset[dict[str, Any]]):
             sample["mask"] = torch.from_numpy(mask)[None]
             sample["lq"] = torch.where(sample["mask"] > 0, 1.0, sample["lq"])
         return sample
+
+    @property
+    def fingerprint(self) -> str:
+        """Which faces they are, by the names of their files in order: in hex."""
+        return hashlib.sha256("\n".join(path.name for path in self.paths).encode()).hexdigest()
 
     def clean_face(self, index: int) -> np.ndarray:
         """The face (size, size, 3) uint8 RGB as it is on the disk, scaled; PictureError if it is damaged."""
