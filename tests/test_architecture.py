@@ -63,6 +63,7 @@ ROOMS = {
     "training": {
         "evaluate_variant": {"evaluation", "faces"},
         "refine": {"train", "commands", "export", "stages", "checkpoints", "precision", "presets", "faces"},
+        "gate": {"train", "commands", "export", "stages", "checkpoints", "precision", "presets", "faces"},
         "variant": {"train", "commands", "export", "stages", "checkpoints", "precision", "presets", "faces"},
         "tables": {
             *("train", "commands", "evaluate", "evaluation", "export", "checkpoints", "precision", "presets", "faces"),

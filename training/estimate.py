@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -120,7 +120,7 @@ def _untrained_stage(config: TrainConfig, number: int, image_loss: ImageLoss) ->
     autoencoder = VQAutoEncoder(config.model.vq)
     if number == 2:
         return StageTwo(config, image_loss, autoencoder)
-    return StageThree(config, image_loss, autoencoder, CodeFormer(replace(config.model, cft_sizes=())))
+    return StageThree(config, image_loss, autoencoder, CodeFormer(config.model.without_cft))
 
 
 def _full_step(stage: StageConfig) -> int:

@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,7 +109,7 @@ def load_autoencoder(path: Path, config: TrainConfig) -> VQAutoEncoder:
 
 def load_predictor(path: Path, config: TrainConfig) -> CodeFormer:
     """What stage II learnt, for stage III; CheckpointError as in `load_autoencoder`."""
-    return _load(CodeFormer(replace(config.model, cft_sizes=())), path, 2)
+    return _load(CodeFormer(config.model.without_cft), path, 2)
 
 
 def begin_from(net: nn.Module, path: Path, number: int) -> None:

@@ -99,7 +99,7 @@ def variant_config(job: str, base: CodeFormer, steps: int | None = None) -> Trai
     sizes = tuple(size for size in base.config.cft_sizes if size <= 128)
     return TrainConfig(
         name=job,
-        model=replace(base.config, cft_sizes=sizes),
+        model=replace(base.config, cft_sizes=sizes, gate=0),
         stages=(StageConfig(), StageConfig(), stage),
         perceptual="efficientnet",
         perceptual_size=min(256, base.config.vq.image_size),

@@ -267,7 +267,8 @@ def describe(info: Any) -> str:
         )
         lines.append(f"  {ABLATIONS.get(info.config.lookup, transformer)}")
         cft = ", ".join(map(str, info.config.cft_sizes))
-        lines.append(f"  CFT at {cft}" if cft else "  no CFT: w has no effect")
+        gate = ", and a gate for clean pixels" if info.config.gate else ""
+        lines.append(f"  CFT at {cft}{gate}" if cft else "  no CFT: w has no effect")
     lines += [f"  {key}: {value}" for key, value in sorted(info.metadata.items()) if key != "codeformer_config"]
     if info.problem:
         lines.append(f"  it will not load: {info.problem}")

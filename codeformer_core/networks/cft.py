@@ -38,16 +38,20 @@ class CFTWeights:
         weights = [*(self.w.values() if isinstance(self.w, Mapping) else [self.w]), self.outside, self.mask]
         return [weight for weight in weights if isinstance(weight, Tensor) and weight.ndim > 0]
 
-    def at(self, size: int) -> Weight:
-        """w at one scale: a float, or a tensor that broadcasts with (b, c, size, size)."""
+    def at(self, size: int, side: int | None = None) -> Weight:
+        """w at one scale: a float, or a tensor that broadcasts with (b, c, side, side); the side is that of the scale.
+
+        Another `side` is for what takes the w of a scale at a size of its own.
+        """
+        side = side or size
         w = _per_face(self.w.get(size, 0.0) if isinstance(self.w, Mapping) else self.w)
         if self.mask is None:
             return w
         mask = self.mask.float()
-        if mask.shape[-1] > size:
-            mask = F.interpolate(mask, (size, size), mode="area")
+        if mask.shape[-1] > side:
+            mask = F.interpolate(mask, (side, side), mode="area")
         else:
-            mask = F.interpolate(mask, (size, size), mode="bilinear", align_corners=False)
+            mask = F.interpolate(mask, (side, side), mode="bilinear", align_corners=False)
         outside = _per_face(self.outside)
         w, outside = (v.to(mask) if isinstance(v, Tensor) else v for v in (w, outside))
         return outside + (w - outside) * mask

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .cft import CFTWeights, FuseBlock, Weight
 from .config import CodeFormerConfig, codeformer_config
+from .gate import InputGate
 from .lookup import LOOKUPS
 from .state_dicts import load_strictly, require
 from .vqgan import Encoder, Generator, VectorQuantizer
@@ -59,7 +60,7 @@ class CodePrediction:
     logits: Tensor  # (b, n, K), before softmax, places row by row
     codes: Tensor  # (b, n), the most likely code item of each place
     features: Tensor  # (b, d, h, w), the encoder's output
-    cft_features: dict[int, Tensor]  # {size: (b, c, size, size)}, the encoder's features for the CFT blocks
+    cft_features: dict[int, Tensor]  # {size: (b, c, size, size)}, the encoder's, for CFT; of the face's size lq itself
 
     @property
     def confidence(self) -> Tensor:
@@ -84,6 +85,8 @@ class CodeFormer(nn.Module):
             self.ft_layers = nn.ModuleList()
             self.lookup = LOOKUPS[config.lookup](vq)
         self.fuse_convs_dict = nn.ModuleDict({str(size): FuseBlock(channels[size]) for size in config.cft_sizes})
+        if config.gate:
+            self.gate = InputGate(config.gate)
 
     def _add_transformer(self, channels: Mapping[int, int]) -> None:
         config, vq = self.config, self.config.vq
@@ -129,6 +132,8 @@ class CodeFormer(nn.Module):
         else:
             logits = self.lookup.logits(features, self.quantize.embedding.weight)
         cft_features = {size: tapped[size] for size in tapped if size in self.config.cft_sizes}
+        if self.config.gate:
+            cft_features[lq.shape[-1]] = lq
         return CodePrediction(logits, logits.argmax(-1), features, cft_features)
 
     def _transform(self, features: Tensor, tapped: Mapping[int, Tensor]) -> Tensor:
@@ -155,14 +160,14 @@ class CodeFormer(nn.Module):
 
         def modulate(size: int, dec: Tensor) -> Tensor:
             enc = prediction.cft_features.get(size)
-            if enc is None:
-                return dec
-            w_here = weights.at(size)
-            if isinstance(w_here, Tensor):
-                return self.fuse_convs_dict[str(size)](enc, dec, w_here.to(dec))
-            return self.fuse_convs_dict[str(size)](enc, dec, w_here) if w_here > 0 else dec
+            return dec if enc is None else _tuned(self.fuse_convs_dict[str(size)], enc, dec, weights.at(size))
 
-        return self.generator(z_q, modulate)
+        restored = self.generator(z_q, modulate)
+        if self.config.gate:
+            side = self.config.vq.image_size
+            lq, w_here = prediction.cft_features[side], weights.at(max(self.config.cft_sizes), side)
+            restored = _tuned(self.gate, lq, restored.to(lq), w_here)
+        return restored
 
     def restore(self, lq: Tensor, w: Weight | CFTWeights = 0.5, adain: bool = True) -> Tensor:
         """Restored faces (b, 3, s, s), not clamped, of `lq` (b, 3, s, s), RGB in [-1, 1].
@@ -173,6 +178,12 @@ class CodeFormer(nn.Module):
         return self.decode(self.predict_codes(lq), w, adain)
 
     forward = restore
+
+
+def _tuned(block: nn.Module, enc: Tensor, dec: Tensor, w: Weight) -> Tensor:
+    if isinstance(w, Tensor):
+        return block(enc, dec, w.to(dec))
+    return block(enc, dec, w) if w > 0 else dec
 
 
 def adaptive_instance_norm(content: Tensor, style: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from .state_dicts import CheckpointError
 
+DOWNSCALE = 32  # of a face to the smallest features of the gate
 Lookup = Literal["transformer", "linear", "nearest", "none"]
 
 
@@ -74,6 +75,7 @@ class CodeFormerConfig:
     cft_sizes: tuple[int, ...] = (32, 64, 128, 256)  # sides at which CFT blocks stand; none after stage II
     lookup: Lookup = "transformer"  # how codes are found; the others are the paper's ablations, without a transformer
     seen_sizes: tuple[int, ...] = ()  # sides of finer encoder features that the transformer sees too (Table 7)
+    gate: int = 0  # channels of the gate that lets clean pixels of the input through; 0: none, as in the paper
 
     def __post_init__(self):
         if isinstance(self.vq, Mapping):
@@ -84,12 +86,22 @@ class CodeFormerConfig:
             raise ValueError(f"dim must be a multiple of n_heads, got {self.dim} and {self.n_heads}")
         if not set(self.cft_sizes) <= set(self.vq.sizes):
             raise ValueError(f"cft_sizes must be among the sides {self.vq.sizes}, got {self.cft_sizes}")
+        if self.gate and (self.vq.image_size in self.cft_sizes or not self.cft_sizes or self.vq.image_size % DOWNSCALE):
+            raise ValueError(
+                f"a gate is for faces of a multiple of {DOWNSCALE} px with CFT at smaller sizes, got "
+                f"{self.vq.image_size} px and {self.cft_sizes}"
+            )
         if self.lookup not in get_args(Lookup):
             raise ValueError(f"lookup is one of {', '.join(get_args(Lookup))}, got {self.lookup!r}")
         if not set(self.seen_sizes) <= set(self.vq.sizes[:-1]) or (self.seen_sizes and self.lookup != "transformer"):
             raise ValueError(
                 f"seen_sizes are among the sides {self.vq.sizes[:-1]}, for the transformer, got {self.seen_sizes}"
             )
+
+    @property
+    def without_cft(self) -> "CodeFormerConfig":
+        """The network of stage II."""
+        return replace(self, cft_sizes=(), gate=0)
 
 
 UNTOLD = (LookupError, ValueError, TypeError, ArithmeticError)  # of sizes that make no sense
@@ -155,10 +167,11 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
         raise CheckpointError(f"position_emb is {shape}, expected (codes, channels); is the checkpoint whole?")
     try:
         cft = {int(name.split(".")[1]) for name in state if name.startswith("fuse_convs_dict.")}
+        gate = len(state["gate.first.bias"]) if "gate.first.bias" in state else 0
         if lookup is not None:
             sizes = {name: known[name] for name in ("dim", "n_heads", "n_layers", "mlp_dim") if name in known}
             vq = vq_config(state, known.get("vq"))
-            return CodeFormerConfig(vq=vq, cft_sizes=tuple(sorted(cft)), lookup=lookup, **sizes)
+            return CodeFormerConfig(vq=vq, cft_sizes=tuple(sorted(cft)), lookup=lookup, gate=gate, **sizes)
         dim = state["position_emb"].shape[1]
         layers = {int(name.split(".")[1]) for name in state if name.startswith("ft_layers.")}
         if layers != set(range(len(layers))):
@@ -171,6 +184,7 @@ def codeformer_config(state: Mapping[str, Tensor], known: Mapping[str, Any] | No
             mlp_dim=state["ft_layers.0.linear1.weight"].shape[0],
             cft_sizes=tuple(sorted(cft)),
             seen_sizes=tuple(sorted({int(name.split(".")[1]) for name in state if name.startswith("seen_embs.")})),
+            gate=gate,
         )
     except CheckpointError:
         raise

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,7 +142,7 @@ def _whole_variant(
         config, of_base = CodeFormerConfig(**known), codeformer_config(shared, known_config(facts))
     except UNTOLD as error:
         raise CheckpointError(f"{CONFIG_KEY} in its metadata makes no network ({error}); fetch it again") from error
-    if replace(config, cft_sizes=()) != replace(of_base, cft_sizes=()):
+    if config.without_cft != of_base.without_cft:
         raise CheckpointError(f"{CONFIG_KEY} in its metadata is not that of {metadata[BASE_KEY]!r}; fetch it again")
     with torch.device("meta"):
         wanted = set(CodeFormer(config).state_dict())

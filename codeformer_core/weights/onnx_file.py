@@ -27,11 +27,14 @@ class _Graph(nn.Module):
         if self.adain:
             z_q = adaptive_instance_norm(z_q, prediction.features)
 
+        w = w.reshape(-1, 1, 1, 1)
+
         def modulate(size: int, dec: Tensor) -> Tensor:
             enc = prediction.cft_features.get(size)
-            return dec if enc is None else net.fuse_convs_dict[str(size)](enc, dec, w.reshape(-1, 1, 1, 1))
+            return dec if enc is None else net.fuse_convs_dict[str(size)](enc, dec, w)
 
-        return net.generator(z_q, modulate), prediction.codes
+        restored = net.generator(z_q, modulate)
+        return net.gate(lq, restored, w) if net.config.gate else restored, prediction.codes
 
 
 def export_onnx(net: CodeFormer, path: str | Path, *, adain: bool = True) -> None:

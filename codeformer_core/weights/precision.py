@@ -59,6 +59,8 @@ def mix(net: nn.Module) -> nn.Module:
     for size, fuse in net.fuse_convs_dict.items():
         if int(size) > largest:
             _cast_inputs(fuse.to(half), half)
+    if net.config.gate:
+        net.gate.to(half)  # it says how much of each band comes through; the bands themselves stay float32
     return net
 
 

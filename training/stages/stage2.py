@@ -25,7 +25,7 @@ class StageTwo:
         self.train_decoder = config.train_decoder
         self.predicts_codes = config.model.lookup in ("transformer", "linear")
         self.image_loss = image_loss
-        self.net = CodeFormer(replace(config.model, cft_sizes=()))
+        self.net = CodeFormer(config.model.without_cft)
         self.teacher = Teacher(autoencoder)
         for part in ("encoder", "quantize", "generator"):
             getattr(self.net, part).load_state_dict(getattr(autoencoder, part).state_dict())

@@ -28,7 +28,7 @@ class StageThree:
         self.net = CodeFormer(config.model)
         self.teacher = Teacher(autoencoder)
         new = self.net.load_state_dict(predictor.state_dict(), strict=False)
-        if new.unexpected_keys or not all(name.startswith("fuse_convs_dict.") for name in new.missing_keys):
+        if new.unexpected_keys or not all(name.startswith(("fuse_convs_dict.", "gate.")) for name in new.missing_keys):
             raise ValueError(f"stage II's network has other parts than stage III wants: {new}")
         start_as_identity(self.net)
         fix_parts(self.net, train_decoder=config.train_decoder)

@@ -1,6 +1,5 @@
 """Stages that begin from a whole trained model, whose own predictions stand in for stage I's codes of clean faces."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ class TuningStage(StageThree):
         state = base.state_dict()
         autoencoder = VQAutoEncoder(config.model.vq)
         autoencoder.load_state_dict({name: state[name] for name in autoencoder.state_dict()})
-        predictor = CodeFormer(replace(config.model, cft_sizes=()))
+        predictor = CodeFormer(config.model.without_cft)
         predictor.load_state_dict({name: state[name] for name in predictor.state_dict()})
         super().__init__(config, image_loss, autoencoder, predictor)
         self.net.load_state_dict({name: state.get(name, t) for name, t in self.net.state_dict().items()})
@@ -63,6 +62,28 @@ class DecoderStage(TuningStage):
         restored = self.net.decode(prediction, 0.0, self.adain).float()
         image_loss, parts = self.image_loss(restored, batch, step)
         return Outcome(image_loss=image_loss, restored=restored, logs=parts)
+
+
+class GateStage(TuningStage):
+    """The gate alone is trained: half of the faces at w = 1, the others at a w anywhere."""
+
+    def __init__(self, config: TrainConfig, image_loss: ImageLoss, base: CodeFormer):
+        super().__init__(config, image_loss, base)
+        self.seed = config.seed
+        self.net.requires_grad_(False)
+        self.net.gate.requires_grad_(True)
+
+    def losses(self, batch: dict[str, Any], step: int) -> Outcome:
+        """The image losses of stage I."""
+        with torch.no_grad():
+            prediction = self.net.predict_codes(batch["lq"])
+        restored = self.net.decode(in_float32(prediction), self.weights(batch, step), self.adain).float()
+        image_loss, parts = self.image_loss(restored, batch, step)
+        return Outcome(image_loss=image_loss, restored=restored, logs=parts)
+
+    def weights(self, batch: dict[str, Any], step: int) -> CFTWeights:
+        drawn = (2 * torch.rand(self.stage.batch_size, generator=draws(self.seed, step, "w"))).clamp(max=1)
+        return CFTWeights(w=drawn[batch["slot"]].to(batch["lq"].device, non_blocking=True))
 
 
 class PredictedCodes(Teacher):
