@@ -36,6 +36,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from codeformer_core.command_line.starting import check_device
 from codeformer_core.models import model_path
 from codeformer_core.weights.checkpoint import checkpoint_info, load_codeformer, load_vq_autoencoder
 from codeformer_core.whole_files import whole_file
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"one folder of --inputs belongs to the faces of --data, got {len(args.inputs)}")
         if len({folder.name for folder in args.inputs}) < len(args.inputs):
             raise ValueError(f"sets are told apart by their folders' names, which must differ: {args.inputs}")
+        check_device(args.device)
         networks = load_networks(args.model, args.stage1, args.device)
         config = EvalConfig(
             levels={level: LEVELS[level] for level in args.levels},

@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from codeformer_core.command_line.starting import check_device
 from codeformer_core.detection.detector import Detector, DetectorConfig
 from codeformer_core.detection.faces import Face
 from codeformer_core.detection.load import load_detector
@@ -166,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             min_sharpness=args.min_sharpness,
         )
         search = DetectorConfig(score_threshold=min(config.min_score, 0.8))
+        check_device(args.device)
         detector = load_detector(args.detector, device=args.device, config=search)
         with logging_redirect_tqdm():
             counts = prepare(args.inputs, args.out, detector, config)
@@ -174,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         sys.stderr.write(f"training.prepare: {error}\n")
         return 2
-    logger.info("%s: %s", args.out, _text(counts) or "nothing was left to do")
+    logger.info("%s: %s", args.out, _text(counts) or "nothing was left to do; for other limits, another --out")
     return 0
 
 

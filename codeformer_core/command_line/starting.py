@@ -28,12 +28,8 @@ def load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     device = args.device
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(device)
     download = {"accept_license": args.accept_license, "offline": args.offline}
-    try:
-        torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
     search = DetectorConfig(score_threshold=args.min_score, short_side=args.detect_size or None)
     net = load_codeformer(path, device=device, dtype=numbers_for(args.dtype, device))
     if args.compile:
@@ -45,6 +41,17 @@ def load_restorer(args: argparse.Namespace, path: Path, config: Any) -> Any:
     if args.batch_size is None and device != "cpu":
         config = replace(config, batch_size=ON_CARDS)
     return FaceRestorer(net, detector, config, parser=parser)
+
+
+def check_device(device: str) -> None:
+    """ValueError unless the network can compute on what `--device` names."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).add(1).cpu()  # some names have no memory (meta), others no device behind them
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ValueError(f"--device {device} cannot be used: {reason}; leave it out, or give cpu") from error
 
 
 def chosen(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:

@@ -317,3 +317,10 @@ def test_missing_data_ends_with_one_line(networks, tmp_path, capsys):
     save_checkpoint(model, networks.codeformer.state_dict(), networks.codeformer.config)
     assert main([str(model), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("training.evaluate: ")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta"])
+def test_a_device_that_is_none_ends_with_one_line(device, tmp_path, capsys):
+    assert main(["mini", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--device", device]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"training.evaluate: --device {device} cannot be used")
